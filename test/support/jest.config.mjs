@@ -1,0 +1,16 @@
+// Tests run from the packages' sources: nothing to build first, and failures name the source line.
+export default {
+  rootDir: '../..',
+  roots: ['<rootDir>/test'],
+  testMatch: ['**/*.test.ts'],
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '\\.ts$': '<rootDir>/test/support/strip-types.mjs' },
+  moduleNameMapper: {
+    '^cloudlane$': '<rootDir>/packages/cli/src/index.ts',
+    '^@cloudlane/([^/]+)$': '<rootDir>/packages/$1/src/index.ts',
+  },
+  testEnvironment: 'node',
+  setupFilesAfterEnv: ['<rootDir>/test/support/setup.ts'],
+  coverageProvider: 'babel',
+  collectCoverageFrom: ['packages/*/src/**/*.ts'],
+};
