@@ -1,1 +1,34 @@
-export {};
+export type { AxiosInstance } from 'axios';
+export { createAxios, type RouteDefaults } from './axios-adapter.ts';
+export { ConnectionInfo, type ConnectionKind, type ConnectionState } from './connection-info.ts';
+export { ACCEPTED_ENCODINGS, decodeBody, readAll } from './content-encoding.ts';
+export {
+  ClosedError,
+  CloudlaneError,
+  ConnectError,
+  type Hop,
+  type Phase,
+  ProtocolError,
+  type ProxyAnswer,
+  ProxyAuthenticationError,
+  ProxyConnectError,
+  ProxyError,
+  ProxyProtocolError,
+  ProxyResponseError,
+  ProxyTlsError,
+  ProxyTunnelError,
+  ResetError,
+  TimeoutError,
+  TlsError,
+  TransportError,
+  type TransportErrorInit,
+} from './errors.ts';
+export { MASK, maskHeaders, maskUrl } from './masking.ts';
+export { printAs, serializeAs } from './printing.ts';
+export type { RequestBody, UploadProgress } from './request-body.ts';
+export { basicCredentials } from './request-headers.ts';
+export type { Timeouts } from './timeouts.ts';
+export type { TlsOptions } from './tls.ts';
+export { sharedTransport, Transport } from './transport.ts';
+export type { RequestHeaders, TransportOptions, TransportRequest } from './transport-options.ts';
+export { TransportResponse } from './transport-response.ts';

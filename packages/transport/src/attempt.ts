@@ -1,0 +1,166 @@
+import { formatProxy, type Route } from '@cloudlane/proxy';
+import type { ConnectionInfo } from './connection-info.ts';
+import {
+  ClosedError,
+  ConnectError,
+  type Hop,
+  type Phase,
+  ProtocolError,
+  ProxyConnectError,
+  ProxyError,
+  ProxyTlsError,
+  ResetError,
+  TimeoutError,
+  TlsError,
+  TransportError,
+  type TransportErrorInit,
+} from './errors.ts';
+import { maskUrl } from './masking.ts';
+import type { ResolvedTimeouts } from './timeouts.ts';
+
+/** One try to get one request through: where it has got to, and the errors that say so. */
+export class Attempt {
+  readonly method: string;
+  readonly route: Route;
+  readonly timeouts: ResolvedTimeouts;
+  /** Where the try is now. Whoever moves it on sets it first, so that a failure is blamed on the right phase. */
+  phase: Phase;
+  hasConnectedToProxy = false;
+  /** The connection that carries the request, once there is one. */
+  connection: (() => ConnectionInfo) | null = null;
+  readonly #url: URL;
+  #stopReason: unknown;
+
+  constructor(method: string, url: URL, route: Route, timeouts: ResolvedTimeouts) {
+    this.method = method;
+    this.route = route;
+    this.timeouts = timeouts;
+    this.phase = route.kind === 'direct' ? 'origin-dns' : 'proxy-dns';
+    this.#url = url;
+  }
+
+  get hop(): Hop {
+    if (this.phase.startsWith('proxy-')) return 'proxy';
+    if (this.phase.startsWith('origin-')) return 'origin';
+    return this.route.kind === 'forward' ? 'proxy' : 'origin';
+  }
+
+  /** `http://user:***@proxy:3128`, or null on a direct route. */
+  get proxy(): string | null {
+    return this.route.kind === 'direct' ? null : formatProxy(this.route.proxy);
+  }
+
+  /** `GET https://api.example/v1 through http://user:***@proxy:3128`, for messages. */
+  toString(): string {
+    const url = maskUrl(this.#url);
+    return this.proxy === null ? `${this.method} ${url}` : `${this.method} ${url} through ${this.proxy}`;
+  }
+
+  /** What every error of this try carries. */
+  facts(cause?: unknown): TransportErrorInit {
+    return {
+      phase: this.phase,
+      hop: this.hop,
+      proxy: this.proxy,
+      url: maskUrl(this.#url),
+      hasConnectedToProxy: this.hasConnectedToProxy,
+      ...(cause === undefined ? {} : { cause }),
+    };
+  }
+
+  timedOut(deadline: keyof ResolvedTimeouts): TimeoutError {
+    const milliseconds = this.timeouts[deadline];
+    return new TimeoutError(
+      `${this}: ${WAITING_FOR[this.phase]} took longer than ${milliseconds} ms (timeout.${deadline})`,
+      {
+        ...this.facts(),
+        retryable: !isSent(this.phase),
+        deadline,
+        milliseconds,
+      },
+    );
+  }
+
+  closed(): ClosedError {
+    return new ClosedError(`${this}: the transport was closed`, this.facts());
+  }
+
+  /** A body that does not keep to its declared length is cut off, so that no server takes it for whole. */
+  wrongLength(declared: number, sent: number): ProtocolError {
+    const what =
+      sent > declared ? `is longer than the declared ${declared} bytes` : `ended after ${sent} of ${declared} bytes`;
+    return new ProtocolError(`${this}: the request body ${what}; the request was cut off`, this.facts());
+  }
+
+  /** Notes why we end the try ourselves: whatever then breaks, this is the reason that is told. The first one counts. */
+  stop(reason: unknown): void {
+    this.#stopReason ??= reason;
+  }
+
+  /** The one place where errors of Node become ours. */
+  translate(error: unknown): unknown {
+    if (this.#stopReason !== undefined) return this.#stopReason;
+    if (error instanceof TransportError || !(error instanceof Error)) return error;
+    const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+    const facts = this.facts(error);
+    switch (this.phase) {
+      case 'proxy-dns':
+      case 'proxy-connect':
+        return new ProxyConnectError(`${this}: could not reach the proxy: ${reason(error)}`, {
+          ...facts,
+          retryable: true,
+        });
+      case 'origin-dns':
+      case 'origin-connect':
+        return new ConnectError(`${this}: could not reach the origin: ${reason(error)}`, { ...facts, retryable: true });
+      case 'proxy-tls':
+        return new ProxyTlsError(`${this}: TLS with the proxy failed: ${reason(error)}`, facts);
+      case 'proxy-handshake':
+        return new ProxyError(`${this}: the proxy ended the connection during CONNECT: ${reason(error)}`, {
+          ...facts,
+          code: 'ERR_PROXY_RESET',
+          retryable: true,
+        });
+      case 'origin-tls':
+        return BROKEN.has(code)
+          ? new ResetError(`${this}: the connection broke during TLS with the origin: ${reason(error)}`, {
+              ...facts,
+              retryable: true,
+            })
+          : new TlsError(`${this}: TLS with the origin failed: ${reason(error)}`, facts);
+      default:
+        return code.startsWith('HPE_')
+          ? new ProtocolError(`${this}: the answer is not valid HTTP: ${reason(error)}`, facts)
+          : new ResetError(`${this}: the connection broke while ${WAITING_FOR[this.phase]}: ${reason(error)}`, facts);
+    }
+  }
+}
+
+/** Whether bytes of the request may have reached the origin. */
+function isSent(phase: Phase): boolean {
+  return phase === 'request' || phase === 'response' || phase === 'body';
+}
+
+// "aborted" and "socket hang up" come as ECONNRESET; TLS over a dying tunnel as ECONNRESET or EPIPE.
+const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);
+
+const WAITING_FOR: Readonly<Record<Phase, string>> = {
+  'proxy-dns': "looking up the proxy's name",
+  'proxy-connect': 'connecting to the proxy',
+  'proxy-tls': 'TLS with the proxy',
+  'proxy-handshake': "waiting for the proxy's answer to CONNECT",
+  'origin-dns': "looking up the origin's name",
+  'origin-connect': 'connecting to the origin',
+  'origin-tls': 'TLS with the origin',
+  request: 'sending the request',
+  response: 'waiting for the answer',
+  body: "receiving the answer's body",
+};
+
+function reason(error: Error): string {
+  // Happy Eyeballs (RFC 8305) tries several addresses and reports each.
+  if (error instanceof AggregateError && error.errors.length > 0) {
+    return error.errors.map((each: unknown) => (each instanceof Error ? each.message : String(each))).join('; ');
+  }
+  return error.message;
+}

@@ -1,0 +1,186 @@
+import http, { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import https from 'node:https';
+import type { Socket } from 'node:net';
+import { InvalidOptionError } from '@cloudlane/proxy';
+import type { Attempt } from './attempt.ts';
+import type { Origin } from './origin.ts';
+import { isProxyAnswer, proxyAnswerError, readAnswerBody } from './proxy-answer.ts';
+import { isBuffered, type RequestBody, sendStream, type UploadProgress } from './request-body.ts';
+import { EXCHANGE, type RouteAgent } from './route-agents.ts';
+import { startDeadline } from './timeouts.ts';
+
+/** One request, ready to go over one route. */
+export interface ExchangePlan {
+  readonly attempt: Attempt;
+  readonly agent: RouteAgent;
+  readonly origin: Origin;
+  readonly method: string;
+  readonly path: string;
+  readonly headers: OutgoingHttpHeaders;
+  readonly body: RequestBody | null;
+  /** Length of `body` if it is known. */
+  readonly length: number | null;
+  readonly signal: AbortSignal | undefined;
+  readonly onUploadProgress: UploadProgress | undefined;
+}
+
+/**
+ * Sends one request and resolves with the head of its answer; the body follows as the stream is read, under the same
+ * deadlines and the same signal.
+ */
+export function exchange(plan: ExchangePlan): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    if (plan.signal?.aborted) return reject(plan.signal.reason);
+    const request = createRequest(plan);
+    new Exchange(plan, request, resolve, reject).start();
+  });
+}
+
+function createRequest({ attempt, agent, origin, method, path, headers }: ExchangePlan): ClientRequest {
+  try {
+    // The live function, through the module: what patches it (nock, tracing) sees our requests.
+    return (origin.secure ? https : http).request({
+      agent,
+      method,
+      host: origin.host,
+      port: origin.port,
+      path,
+      headers,
+      [EXCHANGE]: { attempt, origin },
+    } as http.RequestOptions);
+  } catch (error) {
+    // Node checks method, path and headers; its messages name the field, never its value.
+    throw new InvalidOptionError('request', `was refused: ${error instanceof Error ? error.message : 'unknown fault'}`);
+  }
+}
+
+class Exchange {
+  readonly #plan: ExchangePlan;
+  readonly #attempt: Attempt;
+  readonly #request: ClientRequest;
+  readonly #resolve: (response: IncomingMessage) => void;
+  readonly #reject: (error: unknown) => void;
+  #response: IncomingMessage | null = null;
+  #socket: Socket | null = null;
+  #stopTotal: () => void = () => {};
+  #stopFirstByte: () => void = () => {};
+
+  constructor(
+    plan: ExchangePlan,
+    request: ClientRequest,
+    resolve: (response: IncomingMessage) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#plan = plan;
+    this.#attempt = plan.attempt;
+    this.#request = request;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  start(): void {
+    const { timeouts } = this.#attempt;
+    this.#request
+      .on('error', (error) => this.#fail(error))
+      .on('socket', (socket) => this.#watch(socket))
+      .on('finish', () => this.#sent())
+      .on('response', (response) => void this.#answered(response));
+    this.#plan.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#stopTotal = startDeadline(timeouts.total, () => this.#stop(this.#attempt.timedOut('total')));
+    void this.#send();
+  }
+
+  readonly #onAbort = (): void => this.#stop(this.#plan.signal?.reason);
+
+  async #send(): Promise<void> {
+    const { body, length, onUploadProgress } = this.#plan;
+    if (body === null || isBuffered(body)) {
+      this.#request.end(body);
+      return;
+    }
+    try {
+      const sent = await sendStream(this.#request, body, length, onUploadProgress, () => this.#isRefused());
+      if (this.#isRefused()) {
+        // The rest will not be sent, so that the connection is spent once the answer is read.
+        this.#request.shouldKeepAlive = false;
+      } else if (!this.#request.destroyed) {
+        if (length === null || sent === length) this.#request.end();
+        else this.#stop(this.#attempt.wrongLength(length, sent));
+      }
+    } catch (error) {
+      // The source failed: its own error is the reason, and the server must not take the part for the whole.
+      this.#stop(error);
+    }
+  }
+
+  #isRefused(): boolean {
+    return this.#response !== null && (this.#response.statusCode ?? 0) >= 300;
+  }
+
+  #watch(socket: Socket): void {
+    this.#socket = socket;
+    socket.on('timeout', this.#onIdle);
+    socket.setTimeout(this.#attempt.timeouts.idle);
+  }
+
+  // The socket was silent. That is the peer's doing only if we wait for it.
+  readonly #onIdle = (): void => {
+    const response = this.#response;
+    const sending = !this.#request.writableFinished;
+    const ourDoing = sending ? this.#request.writableLength === 0 : response === null || response.readableLength > 0;
+    if (ourDoing) this.#socket?.setTimeout(this.#attempt.timeouts.idle);
+    else this.#stop(this.#attempt.timedOut('idle'));
+  };
+
+  #sent(): void {
+    const { body, length, onUploadProgress } = this.#plan;
+    if (body !== null && isBuffered(body) && length !== null) onUploadProgress?.(length, length);
+    if (this.#response !== null) return;
+    this.#attempt.phase = 'response';
+    this.#stopFirstByte = startDeadline(this.#attempt.timeouts.firstByte, () =>
+      this.#stop(this.#attempt.timedOut('firstByte')),
+    );
+  }
+
+  async #answered(response: IncomingMessage): Promise<void> {
+    this.#response = response;
+    this.#stopFirstByte();
+    this.#attempt.phase = 'body';
+    const attempt = this.#attempt;
+    const destroy = response._destroy;
+    response._destroy = (error, callback) =>
+      destroy.call(response, error && asError(attempt.translate(error)), callback);
+    response.once('close', () => this.#cleanUp());
+    response.once('end', () => this.#cleanUp());
+    const { statusCode: status = 0, statusMessage: statusText = '', headers } = response;
+    if (attempt.route.kind !== 'forward' || !isProxyAnswer(status, headers)) return this.#resolve(response);
+    const body = await readAnswerBody(response);
+    attempt.phase = 'response';
+    this.#reject(proxyAnswerError({ status, statusText, headers, body }, attempt));
+  }
+
+  /** Ends the exchange for a reason of ours. */
+  #stop(reason: unknown): void {
+    this.#attempt.stop(reason);
+    this.#fail(reason);
+    this.#response?.destroy(asError(reason));
+    this.#request.destroy();
+  }
+
+  #fail(error: unknown): void {
+    this.#reject(this.#attempt.translate(error));
+    // After the head of the answer the body's stream tells the error; its 'close' cleans up.
+    if (this.#response === null) this.#cleanUp();
+  }
+
+  #cleanUp(): void {
+    this.#stopTotal();
+    this.#stopFirstByte();
+    this.#plan.signal?.removeEventListener('abort', this.#onAbort);
+    this.#socket?.off('timeout', this.#onIdle);
+  }
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error('the request was aborted', { cause: reason });
+}

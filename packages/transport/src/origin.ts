@@ -1,0 +1,27 @@
+import { InvalidOptionError } from '@cloudlane/proxy';
+
+/** The server a URL names, taken apart once. */
+export interface Origin {
+  readonly secure: boolean;
+  /** Without brackets, as sockets want it: `::1`. */
+  readonly host: string;
+  readonly port: number;
+  /** `host:port`, IPv6 in brackets: what CONNECT names (RFC 9112 §3.2.3). */
+  readonly authority: string;
+  /** What the Host header says: without a default port (RFC 9112 §3.2). */
+  readonly hostHeader: string;
+  /** `https://host:port`, with the port always written: what pools and `connections` show. */
+  readonly href: string;
+}
+
+/** @throws InvalidOptionError if the URL is not http or https */
+export function originOf(url: URL): Origin {
+  const secure = url.protocol === 'https:';
+  if (!secure && url.protocol !== 'http:') {
+    throw new InvalidOptionError('url', `${url.protocol}// cannot be requested; write an http:// or https:// URL`);
+  }
+  const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port);
+  const authority = `${url.hostname}:${port}`;
+  const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname;
+  return { secure, host, port, authority, hostHeader: url.host, href: `${url.protocol}//${authority}` };
+}

@@ -1,0 +1,173 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { isIP, type Socket } from 'node:net';
+import tls, { type SecureContext, type SecureVersion, type TLSSocket } from 'node:tls';
+import { InvalidOptionError } from '@cloudlane/proxy';
+
+/** TLS of one hop. The defaults verify the certificate and the name against Node's certificate authorities. */
+export interface TlsOptions {
+  /** false: take any certificate. A path: trust the authorities in that PEM file instead of the default ones. @defaultValue true */
+  readonly verify?: boolean | string;
+  /** Authorities in PEM form to trust instead of the default ones. */
+  readonly ca?: string | Buffer | readonly (string | Buffer)[];
+  /** Client certificate chain in PEM form, with `key`. */
+  readonly cert?: string | Buffer;
+  /** Private key of `cert` in PEM form. */
+  readonly key?: string | Buffer;
+  /** Passphrase of `key`. */
+  readonly passphrase?: string;
+  /** Name to ask for (SNI) and to verify, instead of the URL's host. */
+  readonly servername?: string;
+  /** @defaultValue 'TLSv1.2' */
+  readonly minVersion?: SecureVersion;
+  /** @defaultValue 'TLSv1.3' */
+  readonly maxVersion?: SecureVersion;
+  /** SHA-256 fingerprint (`AB:CD:…`) that the certificate must have, besides being valid. */
+  readonly fingerprint256?: string;
+}
+
+const KNOWN_OPTIONS: ReadonlySet<string> = new Set([
+  'verify',
+  'ca',
+  'cert',
+  'key',
+  'passphrase',
+  'servername',
+  'minVersion',
+  'maxVersion',
+  'fingerprint256',
+] satisfies (keyof TlsOptions)[]);
+
+/** TLS options made ready once: parsing certificates costs far more than a handshake's share of them. */
+export class TlsProfile {
+  /** Tells apart profiles that must not share a connection. Holds digests, no key material. */
+  readonly key: string;
+  readonly verify: boolean;
+  readonly servername: string | undefined;
+  readonly fingerprint256: string | undefined;
+  readonly secureContext: SecureContext;
+  readonly #sessions = new Map<string, Buffer>();
+
+  constructor(key: string, options: TlsOptions, ca: TlsOptions['ca']) {
+    this.key = key;
+    this.verify = options.verify !== false;
+    this.servername = options.servername;
+    this.fingerprint256 = options.fingerprint256?.toUpperCase();
+    this.secureContext = tls.createSecureContext({
+      ...(ca === undefined ? {} : { ca: typeof ca === 'string' || Buffer.isBuffer(ca) ? ca : [...ca] }),
+      ...(options.cert === undefined ? {} : { cert: options.cert }),
+      ...(options.key === undefined ? {} : { key: options.key }),
+      ...(options.passphrase === undefined ? {} : { passphrase: options.passphrase }),
+      ...(options.minVersion === undefined ? {} : { minVersion: options.minVersion }),
+      ...(options.maxVersion === undefined ? {} : { maxVersion: options.maxVersion }),
+    });
+  }
+
+  /** Starts TLS on a connected socket; the promise of the handshake is the caller's to bound. */
+  start(socket: Socket, host: string, peer: string): TLSSocket {
+    const name = this.servername ?? host;
+    const session = this.#sessions.get(peer);
+    const secured = tls.connect({
+      socket,
+      secureContext: this.secureContext,
+      rejectUnauthorized: this.verify,
+      ALPNProtocols: ['http/1.1'],
+      // RFC 6066 §3: an IP address is no server name. `host` is what the certificate is checked against then.
+      ...(isIP(name) === 0 ? { servername: name } : { host: name, servername: '' }),
+      ...(session === undefined ? {} : { session }),
+    });
+    secured.on('session', (ticket) => this.#remember(peer, ticket));
+    return secured;
+  }
+
+  /** @returns what is wrong with the certificate in the eyes of `fingerprint256`, or null */
+  fingerprintFault(socket: TLSSocket): string | null {
+    if (this.fingerprint256 === undefined) return null;
+    const seen = socket.getPeerX509Certificate()?.fingerprint256 ?? 'none';
+    return seen === this.fingerprint256
+      ? null
+      : `the certificate's SHA-256 fingerprint is ${seen}, not ${this.fingerprint256}`;
+  }
+
+  /** After a failed handshake the next one must not try to resume. */
+  forget(peer: string): void {
+    this.#sessions.delete(peer);
+  }
+
+  #remember(peer: string, ticket: Buffer): void {
+    this.#sessions.delete(peer);
+    this.#sessions.set(peer, ticket);
+    if (this.#sessions.size <= MAX_SESSIONS) return;
+    const [oldest] = this.#sessions.keys();
+    if (oldest !== undefined) this.#sessions.delete(oldest);
+  }
+}
+
+// As many as Node's https.Agent keeps.
+const MAX_SESSIONS = 100;
+
+/** Makes each set of TLS options ready once. */
+export class TlsProfiles {
+  readonly #byOptions = new WeakMap<TlsOptions, TlsProfile>();
+  readonly #byKey = new Map<string, TlsProfile>();
+
+  /** @throws InvalidOptionError naming `${source}.<option>` if an option is unknown, contradicts another or cannot be used */
+  get(options: TlsOptions, source: string): TlsProfile {
+    const known = this.#byOptions.get(options);
+    if (known) return known;
+    const ca = readAuthorities(options, source);
+    const key = profileKey(options, ca);
+    const profile = this.#byKey.get(key) ?? makeProfile(key, options, ca, source);
+    this.#byKey.set(key, profile);
+    this.#byOptions.set(options, profile);
+    return profile;
+  }
+}
+
+function makeProfile(key: string, options: TlsOptions, ca: TlsOptions['ca'], source: string): TlsProfile {
+  try {
+    return new TlsProfile(key, options, ca);
+  } catch (error) {
+    throw new InvalidOptionError(
+      source,
+      `cannot be used for TLS: ${error instanceof Error ? error.message : 'unknown fault'}`,
+    );
+  }
+}
+
+function readAuthorities(options: TlsOptions, source: string): TlsOptions['ca'] {
+  for (const name of Object.keys(options)) {
+    if (!KNOWN_OPTIONS.has(name))
+      throw new InvalidOptionError(`${source}.${name}`, `is unknown; write ${[...KNOWN_OPTIONS].join(', ')}`);
+  }
+  if ((options.cert === undefined) !== (options.key === undefined)) {
+    throw new InvalidOptionError(`${source}.cert`, 'and key belong together; give both or none');
+  }
+  if (typeof options.verify !== 'string') return options.ca;
+  if (options.ca !== undefined)
+    throw new InvalidOptionError(`${source}.verify`, 'as a path contradicts ca; give one of them');
+  try {
+    return readFileSync(options.verify);
+  } catch {
+    throw new InvalidOptionError(
+      `${source}.verify`,
+      `names ${options.verify}, which cannot be read; write true, false or the path of a PEM file`,
+    );
+  }
+}
+
+function profileKey(options: TlsOptions, ca: TlsOptions['ca']): string {
+  const digest = createHash('sha256');
+  for (const part of [ca, options.cert, options.key, options.passphrase].flat()) {
+    digest.update(part === undefined ? '-' : createHash('sha256').update(part).digest());
+  }
+  const { servername, minVersion, maxVersion, fingerprint256 } = options;
+  return JSON.stringify([
+    options.verify !== false,
+    servername,
+    minVersion,
+    maxVersion,
+    fingerprint256,
+    digest.digest('base64'),
+  ]);
+}

@@ -1,0 +1,100 @@
+import { InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
+import type { RequestBody, UploadProgress } from './request-body.ts';
+import type { PoolLimits } from './socket-pool.ts';
+import { DEFAULT_TIMEOUTS, type ResolvedTimeouts, resolveTimeouts, type Timeouts } from './timeouts.ts';
+import type { TlsOptions } from './tls.ts';
+
+/** Options of a `Transport`; they hold for all its requests. */
+export interface TransportOptions {
+  /** TLS with https origins. */
+  readonly tls?: TlsOptions;
+  /** TLS with https proxies; separate from `tls`, nothing of one is ever used for the other. */
+  readonly proxyTls?: TlsOptions;
+  /** Whether connections are used again. false: each request has its own and says `Connection: close`. @defaultValue true */
+  readonly keepAlive?: boolean;
+  /**
+   * Connections at once to one place: an origin, or for forwarded requests their proxy. Further requests wait for one
+   * to become free, as long as `timeout.total` lets them. @defaultValue 128
+   */
+  readonly maxSockets?: number;
+  /** Idle connections kept for each place. @defaultValue 32 */
+  readonly maxIdleSockets?: number;
+  /** Milliseconds an idle connection is kept; a shorter `Keep-Alive: timeout` of the server wins. @defaultValue 15_000 */
+  readonly idleTimeout?: number;
+  /**
+   * `'proxy'`: requests to different http origins share connections to their proxy. `'origin'`: they don't, for proxies
+   * that mix up hosts on one connection. @defaultValue 'proxy'
+   */
+  readonly forwardReuse?: 'proxy' | 'origin';
+  /** Deadlines in milliseconds; a number is `total`. */
+  readonly timeout?: number | Timeouts;
+}
+
+/** Headers of a request; null and undefined leave one out. */
+export type RequestHeaders = Readonly<Record<string, string | number | readonly string[] | null | undefined>>;
+
+/** One request over one hop: no redirects, no retries. The route settings choose its way; by default the environment. */
+export interface TransportRequest extends RouteSettings {
+  /** @defaultValue 'GET' */
+  readonly method?: string | undefined;
+  /** Absolute http or https URL. Credentials in it become Basic authorization, unless `headers` have another. */
+  readonly url: string | URL;
+  /** `Proxy-Authorization` among them goes to the proxy only; any other `Proxy-…` is left out. */
+  readonly headers?: RequestHeaders | undefined;
+  readonly body?: RequestBody | null | undefined;
+  /** Instead of the transport's. */
+  readonly tls?: TlsOptions | undefined;
+  /** Instead of the transport's. */
+  readonly proxyTls?: TlsOptions | undefined;
+  /** Laid over the transport's. */
+  readonly timeout?: number | Timeouts | undefined;
+  /** Ends the request at once, whatever it is doing; the promise, or the body's stream, fails with `signal.reason`. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onUploadProgress?: UploadProgress | undefined;
+}
+
+/** Options with every default in place. */
+export interface ResolvedTransportOptions extends PoolLimits {
+  readonly tls: TlsOptions;
+  readonly proxyTls: TlsOptions;
+  readonly forwardReuse: 'proxy' | 'origin';
+  readonly timeouts: ResolvedTimeouts;
+}
+
+const DEFAULTS: ResolvedTransportOptions = {
+  tls: {},
+  proxyTls: {},
+  keepAlive: true,
+  maxSockets: 128,
+  maxIdleSockets: 32,
+  idleTimeout: 15_000,
+  forwardReuse: 'proxy',
+  timeouts: DEFAULT_TIMEOUTS,
+};
+
+/** @throws InvalidOptionError naming an option that is unknown or cannot take effect */
+export function resolveTransportOptions(options: TransportOptions): ResolvedTransportOptions {
+  const { timeout, ...rest } = options;
+  for (const name of Object.keys(rest)) {
+    if (name === 'timeouts' || !(name in DEFAULTS)) throw new InvalidOptionError(name, 'is not an option of Transport');
+  }
+  const resolved = { ...DEFAULTS, ...withoutUndefined(rest), timeouts: resolveTimeouts(timeout, DEFAULT_TIMEOUTS) };
+  if (!isCount(resolved.maxSockets, 1))
+    throw new InvalidOptionError('maxSockets', 'must be a whole number from 1, or Infinity');
+  if (!isCount(resolved.maxIdleSockets, 0))
+    throw new InvalidOptionError('maxIdleSockets', 'must be a whole number from 0, or Infinity');
+  if (!(resolved.idleTimeout >= 0 && resolved.idleTimeout <= 2_147_483_647))
+    throw new InvalidOptionError('idleTimeout', 'must be milliseconds from 0 to 2147483647');
+  if (resolved.forwardReuse !== 'proxy' && resolved.forwardReuse !== 'origin')
+    throw new InvalidOptionError('forwardReuse', "must be 'proxy' or 'origin'");
+  if (typeof resolved.keepAlive !== 'boolean') throw new InvalidOptionError('keepAlive', 'must be true or false');
+  return resolved;
+}
+
+function isCount(value: unknown, least: number): boolean {
+  return value === Number.POSITIVE_INFINITY || (Number.isInteger(value) && Number(value) >= least);
+}
+
+function withoutUndefined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
+}

@@ -1,0 +1,74 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
+import type { Route, RouteExplanation } from '@cloudlane/proxy';
+import type { ConnectionInfo } from './connection-info.ts';
+import { maskHeaders, maskUrl } from './masking.ts';
+import { printAs, serializeAs } from './printing.ts';
+
+/** The answer to one request: its head, and its body as a stream. Prints as `<Response [200]>`. */
+export class TransportResponse {
+  readonly status: number;
+  /** The reason phrase as it came; often empty. */
+  readonly statusText: string;
+  /** Names in lower case, as Node gives them. */
+  readonly headers: IncomingHttpHeaders;
+  /** Names and values in turn, as they came. */
+  readonly rawHeaders: readonly string[];
+  /**
+   * The body as it came, not decoded (see `decodeBody`). Read it to its end, or destroy it: until then its connection
+   * is taken. Fails with a typed error if it breaks off, stalls (`timeout.idle`) or is aborted.
+   */
+  readonly body: Readable;
+  /** The URL that was asked for. */
+  readonly url: URL;
+  readonly route: Route;
+  /** The connection as it was when the head arrived; null if something answered in the network's place (nock). */
+  readonly connection: ConnectionInfo | null;
+  readonly #explain: () => RouteExplanation;
+
+  constructor(
+    message: IncomingMessage,
+    init: Pick<TransportResponse, 'url' | 'route' | 'connection'> & { readonly explain: () => RouteExplanation },
+  ) {
+    this.status = message.statusCode ?? 0;
+    this.statusText = message.statusMessage ?? '';
+    this.headers = message.headers;
+    this.rawHeaders = message.rawHeaders;
+    this.body = unprintable(message, init.url);
+    this.url = init.url;
+    this.route = init.route;
+    this.connection = init.connection;
+    this.#explain = init.explain;
+  }
+
+  /** Why the request took its route. */
+  get explanation(): RouteExplanation {
+    return this.#explain();
+  }
+
+  /** Whether the request went over a connection that had carried others before. */
+  get reusedConnection(): boolean {
+    return this.connection !== null && this.connection.requestCount > 1;
+  }
+
+  toString(): string {
+    return `<Response [${this.status}]>`;
+  }
+
+  toJSON(): Record<string, unknown> {
+    const { status, statusText, headers, url, route } = this;
+    return { status, statusText, headers: maskHeaders(headers), url: maskUrl(url), route };
+  }
+
+  static {
+    printAs<TransportResponse>(TransportResponse.prototype, String);
+  }
+}
+
+// Node's message leads to its request, and that to every header sent, the proxy's credentials included.
+function unprintable(message: IncomingMessage, url: URL): Readable {
+  const show = (): string => `<Body of ${maskUrl(url)}>`;
+  printAs(message, show);
+  serializeAs(message, show);
+  return message;
+}
