@@ -82,7 +82,7 @@ export class EnvironReader {
   /** A variable for http that is not read because the process answers requests (CGI). */
   findGuarded(): string | undefined {
     if (!this.#isGuarded('http')) return undefined;
-    if (this.#ignoresCase()) return this.#has('http_proxy') ? 'http_proxy' : undefined;
+    if (this.#has('http_proxy')) return this.#ignoresCase() ? 'http_proxy' : undefined;
     return this.#has('HTTP_PROXY') ? 'HTTP_PROXY' : this.#findOtherSpelling('http_proxy');
   }
 
@@ -144,14 +144,10 @@ function readProcessEnvironment(): unknown {
   return typeof process === 'object' ? process.env : {};
 }
 
-function listSpellings(env: object): Map<string, string> {
+function listSpellings(env: Readonly<Record<string, unknown>>): Map<string, string> {
   const spellings = new Map<string, string>();
-  for (const variable of Object.keys(env)
-    .filter((key) => /^[a-z]{2,5}_proxy$/i.test(key))
-    .sort()) {
-    const lower = variable.toLowerCase();
-    if (!spellings.has(lower)) spellings.set(lower, variable);
-  }
+  const variables = Object.keys(env).filter((key) => /^[a-z]{2,5}_proxy$/i.test(key) && env[key] !== undefined);
+  for (const variable of variables.sort().reverse()) spellings.set(variable.toLowerCase(), variable);
   return spellings;
 }
 

@@ -24,7 +24,7 @@ export function readProxyOptions(options: ProxyOptions, source: string): ProxySe
   const server = readProxyUrl(options.url, source);
   const credentials = readAuth(options.auth, server);
   const headers = readHeaders(options.headers, server, credentials);
-  if (!credentials && !headers) return server;
+  if (credentials === server.credentials && !headers) return server;
   const { scheme, host, port } = server;
   const content = [scheme, host, port, credentials?.username, credentials?.password, Object.entries(headers ?? {})];
   return cache.getOrMake(JSON.stringify(content), () =>
