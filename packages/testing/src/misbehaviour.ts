@@ -16,7 +16,7 @@ interface Pace {
 
 /** Before a request: the connection itself. */
 export type ConnectionMisbehaviour =
-  /** 'reset': accepts and sends RST. 'close-listener': the port is closed until `misbehave` is called again; open connections go on. */
+  /** 'reset' (default): accepts and sends RST, so connecting itself may fail with ECONNRESET. 'close-listener': the port is closed until `misbehave` is called again; open connections go on. */
   | (Times & { readonly kind: 'refuse'; readonly how?: 'reset' | 'close-listener' })
   /** Accepts and never answers: a TLS handshake with the proxy hangs. */
   | (Times & { readonly kind: 'mute' });

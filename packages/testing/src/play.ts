@@ -61,8 +61,10 @@ async function reply(behaviour: ReplyMisbehaviour, exchange: Exchange): Promise<
   if (!keepOpen && !hasHeader(headers, 'connection')) headers.push('Connection', 'close');
   const answer: Reply = { status, headers, body, ...(behaviour.reason !== undefined && { reason: behaviour.reason }) };
   if (keepOpen && httpVersion !== '1.0') return respond(answer, exchange, bodyLater);
-  write(exchange, formatHead(answer, httpVersion), status);
-  if (bodyLater && !(await turn(exchange.socket))) return true;
+  const head = formatHead(answer, httpVersion);
+  if (!bodyLater) return leave(exchange, Buffer.concat([head, body]), status);
+  write(exchange, head, status);
+  if (!(await turn(exchange.socket))) return true;
   return leave(exchange, body);
 }
 
@@ -169,8 +171,8 @@ function write({ socket, hop }: Exchange, bytes: Buffer, status: number | null =
 }
 
 /** Some last bytes, then FIN. */
-function leave(exchange: Exchange, bytes?: Buffer): true {
-  if (bytes) write(exchange, bytes);
+function leave(exchange: Exchange, bytes?: Buffer, status: number | null = exchange.hop.status): true {
+  if (bytes) write(exchange, bytes, status);
   exchange.request.resume();
   part(exchange.socket);
   return true;
