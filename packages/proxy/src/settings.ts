@@ -12,11 +12,11 @@ export interface ProxyOptions {
   /** As for {@link HttpProxy}; without credentials if `auth` is given. */
   readonly url: string | URL;
   /** Credentials as they are, not percent-encoded. Contradicts credentials in `url`. */
-  readonly auth?: ProxyCredentials;
+  readonly auth?: ProxyCredentials | undefined;
   /** Sent to the proxy alone: on CONNECT, or on each forwarded request. Not for SOCKS. */
-  readonly headers?: Record<string, string>;
+  readonly headers?: Record<string, string> | undefined;
   /** Hosts that go direct, in the syntax of `no_proxy`. Joined with `RouteSettings.noProxy`. */
-  readonly noProxy?: string | readonly string[];
+  readonly noProxy?: string | readonly string[] | undefined;
 }
 
 /**
