@@ -9,8 +9,9 @@ export default {
     '^cloudlane$': '<rootDir>/packages/cli/src/index.ts',
     '^@cloudlane/([^/]+)$': '<rootDir>/packages/$1/src/index.ts',
   },
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/test/support/test-environment.mjs',
   setupFilesAfterEnv: ['<rootDir>/test/support/setup.ts'],
+  reporters: ['default', '<rootDir>/test/support/reporter.mjs'],
   coverageProvider: 'babel',
   collectCoverageFrom: ['packages/*/src/**/*.ts'],
 };
