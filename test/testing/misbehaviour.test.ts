@@ -321,6 +321,22 @@ describe.each(['http', 'https'])('an %s proxy', (scheme) => {
     });
   });
 
+  test('shapes a 502 when the origin breaks off', async () => {
+    const broken = await use(startOrigin({ handler: (request) => void request.socket.destroy() }));
+    const halfway = await use(
+      startOrigin({
+        handler: (request, response) => {
+          response.writeHead(200, { 'content-length': 9 }).write('half', () => request.socket.destroy());
+        },
+      }),
+    );
+    for (const { url } of [broken, halfway]) {
+      proxy.misbehave({ kind: 'split-reply' });
+      const wire = (await client()).send(`GET ${url}/ HTTP/1.1`, '');
+      expect(await wire.all()).toMatch(/^HTTP\/1.1 502 /);
+    }
+  });
+
   test('shapes a 407 as well', async () => {
     const auth = { username: 'user', password: 'pass' };
     proxy = await use(startProxy({ auth, ...(tls && { tls: certificate }), misbehaviour: { kind: 'byte-by-byte' } }));

@@ -236,7 +236,7 @@ describe('a proxy that tunnels', () => {
 
   test('knows names that nobody else knows, and connects from its own address', async () => {
     const origin = await use(startOrigin());
-    const proxy = await use(startProxy({ hosts: { 'private.example': '127.0.0.1' }, localAddress: '127.0.0.2' }));
+    const proxy = await use(startProxy({ hosts: { 'PRIVATE.example': '127.0.0.1' }, localAddress: '127.0.0.2' }));
     const wire = await use(Wire.to(proxy));
     await wire.send(`GET http://Private.example:${origin.port}/1 HTTP/1.1`, '').until(/\/1"/);
     await wire.send(`CONNECT private.example:${origin.port} HTTP/1.1`, '').until(/established\r\n\r\n$/);
@@ -341,9 +341,10 @@ describe('the life of a proxy', () => {
     expect([proxy.connectionCount, proxy.openSockets, proxy.hops.length]).toEqual([2, 2, 1]);
     proxy.reset();
     expect([proxy.connectionCount, proxy.openSockets, proxy.hops.length]).toEqual([0, 2, 0]);
+    await (await use(Wire.to(proxy))).send('GET /y HTTP/1.1', '').until(/400/);
+    expect([proxy.connectionCount, proxy.hops[0]?.connection]).toEqual([1, 3]);
     for (const wire of wires) wire.socket.destroy();
-    await proxy.waitUntilIdle();
-    expect(proxy.openSockets).toBe(0);
+    expect(proxy.openSockets).toBe(3);
   });
 
   test('it answers after its delay, unless the client has gone', async () => {

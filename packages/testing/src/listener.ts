@@ -53,6 +53,7 @@ export class Listener {
   readonly #peers = new WeakMap<Socket, Peer & { readonly raw: Socket }>();
   #port = 0;
   #connections = 0;
+  #forgotten = 0;
   #closing: Promise<void> | undefined;
 
   private constructor(host: LabHost, acceptor: Server) {
@@ -90,16 +91,16 @@ export class Listener {
   }
 
   get connectionCount(): number {
-    return this.#connections;
+    return this.#connections - this.#forgotten;
   }
 
   get openSockets(): number {
     return this.#open.size;
   }
 
-  /** Starts to count connections anew; open ones keep their number. */
+  /** Starts to count connections anew. Numbers of connections go on, so that none is given twice. */
   forgetConnections(): void {
-    this.#connections = 0;
+    this.#forgotten = this.#connections;
   }
 
   peer(socket: Socket): Peer {

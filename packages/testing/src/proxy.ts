@@ -6,7 +6,7 @@ import { type Exchange, type OpenHop, type Outcome, type ProxyHop, respond } fro
 import { type LabHost, type LabTls, Listener } from './listener.ts';
 import { type Misbehaviour, Plan } from './misbehaviour.ts';
 import { play } from './play.ts';
-import { challenge, formatHead, type Reply } from './reply.ts';
+import { challenge, errorPage, formatHead, type Reply } from './reply.ts';
 import { couple } from './tunnel.ts';
 import { endToEnd, Upstream, UpstreamError, type UpstreamOptions } from './upstream.ts';
 import { hold, part, wait } from './wait.ts';
@@ -54,7 +54,7 @@ export interface LabProxy extends AsyncDisposable {
   waitForConnections(count: number): Promise<void>;
   /** Resolves when no client socket and no tunnel is open: proves that a client left none behind. */
   waitUntilIdle(): Promise<void>;
-  /** Forgets the hops and counts connections anew. What is open stays open. */
+  /** Forgets the hops and counts connections anew. What is open stays open, and no connection number is given twice. */
   reset(): void;
   /** Destroys every connection. May be called again. */
   close(): Promise<void>;
@@ -345,5 +345,9 @@ function basicCredentials(header: string | undefined): Credentials | null {
 
 function replyTo(error: unknown): Reply {
   if (error instanceof UpstreamError) return error.reply;
+  // The origin broke off in the middle of an answer that was to be reshaped.
+  if (typeof error === 'object' && error !== null && 'code' in error) {
+    return errorPage(502, `The origin failed: ${String(error.code)}`);
+  }
   throw error;
 }

@@ -37,12 +37,14 @@ const VIA = '1.1 cloudlane-lab';
 /** The origin side of a proxy. */
 export class Upstream {
   readonly #options: UpstreamOptions;
+  readonly #hosts = new Map<string, string>();
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
-    for (const address of Object.values(options.hosts ?? {})) {
+    for (const [name, address] of Object.entries(options.hosts ?? {})) {
       const place = parseAuthority(address) ?? parseAuthority(`[${address}]`);
       if (!place || !isLoopback(place.host)) throw new TypeError(`hosts: ${address} is not a loopback address`);
+      this.#hosts.set(name.toLowerCase(), address);
     }
   }
 
@@ -92,7 +94,7 @@ export class Upstream {
     const named = parseAuthority(authority);
     const port = named?.port ?? defaultPort;
     if (!named || port === undefined) throw new UpstreamError(400, `Not an authority: ${printable(authority)}`);
-    const mapped = this.#options.hosts?.[named.host.toLowerCase()];
+    const mapped = this.#hosts.get(named.host.toLowerCase());
     if (mapped !== undefined) {
       const place = isIP(mapped) ? { host: mapped } : parseAuthority(mapped);
       return { host: place?.host ?? named.host, port: place && 'port' in place ? (place.port ?? port) : port };
