@@ -41,6 +41,7 @@ describe('getEnvironProxies', () => {
     ],
     ['lower case first', { HTTP_PROXY: 'U', http_proxy: 'l', Http_Proxy: 'm' }, { http: 'http_proxy=l' }],
     ['then upper case', { HTTP_PROXY: 'U', Http_Proxy: 'm', hTTP_PROXY: 'n' }, { http: 'HTTP_PROXY=U' }],
+    ['then code-unit order, wherever it stands', { HTTP_proxy: 'k', Http_Proxy: 'm' }, { http: 'HTTP_proxy=k' }],
     ['then code-unit order', { hTTP_PROXY: 'n', Http_Proxy: 'm', HTTP_proxy: 'k' }, { http: 'HTTP_proxy=k' }],
     ['an empty spelling hides the next', { http_proxy: '', HTTP_PROXY: 'U', HTTPS_PROXY: ' ', Https_Proxy: 'x' }, {}],
     [

@@ -62,6 +62,7 @@ describe('passwords and header values are not in', () => {
     ['an error about the scheme', () => failFor(`gopher://user:${ESCAPED}@proxy`)],
     ['an error about an escape', () => failFor(`http://user:${ESCAPED}%@proxy`)],
     ['an error about a raw slash', () => failFor(`http://user:${ESCAPED}/@proxy`)],
+    ['an error about a raw @ and slash', () => failFor('http://user:x@hunter/two@proxy.example')],
     ['an error about a raw hash', () => failFor(`http://user:${ESCAPED}#@proxy`)],
     ['an error about a forgotten host', () => failFor(`http://user:${ESCAPED}`)],
     ['an error about a control character', () => failFor(`http://user:${ESCAPED}\u0001@proxy`)],
