@@ -1,0 +1,81 @@
+import type { Readable } from 'node:stream';
+import type { HttpResponse } from '@cloudlane/session';
+import { maskUrl, printAs } from '@cloudlane/transport';
+import { XMLParser, XMLValidator } from 'fast-xml-parser';
+import { MalformedResponseError } from './provider-errors.ts';
+
+/** A provider's answer, checked and parsed. */
+export class ApiResponse<T = unknown> {
+  /** The body as the provider means it: parsed JSON or XML, text, or a stream. */
+  readonly object: T;
+  readonly status: number;
+  readonly headers: HttpResponse['headers'];
+  /** The answer below: route, explanation, connection, elapsed. */
+  readonly http: HttpResponse;
+
+  constructor(http: HttpResponse, object: T) {
+    this.http = http;
+    this.status = http.status;
+    this.headers = http.headers;
+    this.object = object;
+  }
+
+  static {
+    printAs<ApiResponse>(ApiResponse.prototype, ({ status, object, http }) => ({
+      status,
+      object,
+      request: http.request,
+    }));
+  }
+}
+
+/** An answer in JSON. An empty body is `null`. */
+export class JsonResponse<T = unknown> extends ApiResponse<T> {}
+
+/** An answer in XML, as objects: text as strings, repeated elements as lists. An empty body is `null`. */
+export class XmlResponse<T = unknown> extends ApiResponse<T> {}
+
+/** An answer whose body is left as a stream; read it or destroy it, its connection waits for that. */
+export class RawResponse extends ApiResponse<Readable> {}
+
+/** How a connection's provider speaks. */
+export type ResponseFormat = 'json' | 'xml';
+
+/** Reads a body in a provider's format. @throws MalformedResponseError if it is not in that format */
+export async function parseAs(format: ResponseFormat, http: HttpResponse, provider: string): Promise<unknown> {
+  const text = await http.text();
+  if (text.trim() === '') return null;
+  try {
+    return format === 'json' ? JSON.parse(text) : parseXml(text);
+  } catch (error) {
+    const contentType = http.headers['content-type'] ?? null;
+    const why = error instanceof Error ? error.message : 'unknown fault';
+    const hint = /html/i.test(contentType ?? '')
+      ? ' (it is an HTML page: something between here and the provider answered)'
+      : '';
+    throw new MalformedResponseError(`it is not ${format.toUpperCase()}${hint}: ${why}`, {
+      provider,
+      request: `${http.request.method} ${maskUrl(http.url)}`,
+      status: http.status,
+      contentType,
+      body: text,
+    });
+  }
+}
+
+// The parser's own defaults change data: 00123 becomes 123, 1e5 becomes 100000, blanks and numeric entities are lost.
+const XML = new XMLParser({
+  parseTagValue: false,
+  parseAttributeValue: false,
+  trimValues: false,
+  htmlEntities: true,
+  ignoreAttributes: true,
+  ignoreDeclaration: true,
+});
+
+function parseXml(text: string): unknown {
+  if (text.includes('<!DOCTYPE')) throw new Error('document types are not accepted');
+  const valid = XMLValidator.validate(text);
+  if (valid !== true) throw new Error(`${valid.err.msg} (line ${valid.err.line})`);
+  return XML.parse(text);
+}

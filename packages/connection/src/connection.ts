@@ -1,0 +1,184 @@
+import { type HttpProxy, InvalidOptionError, type RouteExplanation } from '@cloudlane/proxy';
+import { type HttpResponse, type PreparedRequest, type QueryParams, Session, withParams } from '@cloudlane/session';
+import { maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
+import {
+  type ApiResponse,
+  JsonResponse,
+  parseAs,
+  RawResponse,
+  type ResponseFormat,
+  XmlResponse,
+} from './api-response.ts';
+import { joinPath, resolveBaseUrl } from './base-url.ts';
+import type { ApiRequestOptions, ConnectionOptions } from './connection-options.ts';
+import { makeProviderError, type ProviderErrorDetails, readRetryAfter } from './provider-errors.ts';
+
+/** Query parameters while defaults are added: null leaves one out. */
+export type MutableParams = { -readonly [K in keyof QueryParams]: QueryParams[K] };
+
+/** Headers while defaults are added: null leaves one out. */
+export type MutableHeaders = { -readonly [K in keyof RequestHeaders]: RequestHeaders[K] };
+
+/** What the override points of one call share. */
+export type CallContext = Readonly<Record<string, unknown>>;
+
+/**
+ * A connection to one provider's API; drivers extend it. Every call takes the route that was chosen: by the call's
+ * `http_proxy`, by `setHttpProxy`, by the constructor, or by the environment, in this order.
+ *
+ * Override points, all of which may be async, in the order they are called: `morphAction`, `addDefaultParams`,
+ * `addDefaultHeaders`, `encodeData`, `preConnect`, `success`, then `parseBody` or `parseError`.
+ */
+export class Connection {
+  /** Any other URL, by the same routes and settings. Auth of the provider's API is not added there. */
+  readonly session: Session;
+  /** Where the API is. */
+  readonly baseUrl: URL;
+
+  /**
+   * @param options where, by `baseUrl` or by parts, and everything a `Session` takes
+   * @param defaultBaseUrl where the API is unless `options` say
+   * @throws InvalidOptionError if they do not say where, or say it twice
+   * @throws InvalidProxyUrlError if `http_proxy` cannot be used
+   */
+  constructor(options: ConnectionOptions = {}, defaultBaseUrl?: string) {
+    const { baseUrl, host, port, secure, path, ...sessionOptions } = options;
+    this.baseUrl = resolveBaseUrl({ baseUrl, host, port, secure, path }, defaultBaseUrl);
+    if (sessionOptions.tls !== undefined && this.baseUrl.protocol === 'http:') {
+      throw new InvalidOptionError(
+        'tls',
+        `has no effect, as the API is at ${maskUrl(this.baseUrl)}; write an https:// URL`,
+      );
+    }
+    this.session = new Session(sessionOptions);
+  }
+
+  /** Name of the provider, for errors. */
+  get provider(): string {
+    return this.constructor.name;
+  }
+
+  /** The proxy set by the constructor or `setHttpProxy`; undefined: the environment decides, null: direct. */
+  get http_proxy(): HttpProxy | undefined {
+    return this.session.http_proxy;
+  }
+
+  /**
+   * Chooses the proxy for every later call. Calls under way keep theirs.
+   * @param proxy null: direct; undefined: back to the environment
+   * @throws InvalidProxyUrlError if it cannot be used; the old setting then stays
+   */
+  setHttpProxy(proxy: HttpProxy | undefined): this {
+    this.session.setHttpProxy(proxy);
+    return this;
+  }
+
+  /** The route a call would take now, and why. Sends nothing. */
+  explain(action: string = '', options: { readonly http_proxy?: HttpProxy | undefined } = {}): RouteExplanation {
+    return this.session.explain(joinPath(this.baseUrl, action), options);
+  }
+
+  /** Sends one request, as JSON or XML, and resolves with the parsed answer; with `raw`, with its stream. */
+  request(action: string, options: ApiRequestOptions & { readonly raw: true }): Promise<RawResponse>;
+  request<T = unknown>(action: string, options?: ApiRequestOptions): Promise<ApiResponse<T>>;
+  /**
+   * @throws TransportError if the request does not get through
+   * @throws ProviderError, by status and code, if the provider refuses it
+   * @throws MalformedResponseError if the answer is not in the API's format
+   */
+  async request(action: string, options: ApiRequestOptions = {}): Promise<ApiResponse> {
+    const context = options.context ?? {};
+    const http = await this.#send(action, options, context);
+    if (await this.success(http, context)) {
+      return options.raw ? new RawResponse(http, http.body) : this.#wrap(http, await this.parseBody(http, context));
+    }
+    const details = await this.parseError(http, context);
+    throw makeProviderError(details, {
+      ...details,
+      provider: this.provider,
+      request: `${http.request.method} ${maskUrl(http.url)}`,
+      status: http.status,
+      retryAfter: readRetryAfter(http.headers['retry-after']),
+    });
+  }
+
+  /** Nothing is kept by a connection itself: its connections are the transport's, which others may share. */
+  async close(): Promise<void> {}
+
+  /** Safe to log. */
+  toJSON(): Record<string, unknown> {
+    return { provider: this.provider, baseUrl: maskUrl(this.baseUrl), ...this.session.toJSON() };
+  }
+
+  /** How the provider speaks. */
+  protected get format(): ResponseFormat {
+    return 'json';
+  }
+
+  /** The path of a call, before it is joined to the base URL's. */
+  protected morphAction(action: string, _context: CallContext): string | Promise<string> {
+    return action;
+  }
+
+  /** Adds parameters that every call has; the call's own are already there. */
+  protected addDefaultParams(_params: MutableParams, _context: CallContext): void | Promise<void> {}
+
+  /** Adds headers that every call has; the call's own win. */
+  protected addDefaultHeaders(_headers: MutableHeaders, _context: CallContext): void | Promise<void> {}
+
+  /** Turns `data` into a body. Strings, bytes and streams are one already. */
+  protected encodeData(data: unknown, _context: CallContext): RequestBody | Promise<RequestBody> {
+    return data as RequestBody;
+  }
+
+  /** Sees the request as it will go out, last of all: the place to sign it. */
+  protected preConnect(_request: PreparedRequest, _context: CallContext): void | Promise<void> {}
+
+  /** Whether the provider did as asked. */
+  protected success(response: HttpResponse, _context: CallContext): boolean | Promise<boolean> {
+    return response.ok;
+  }
+
+  /** The body of an answer that was a success. */
+  protected parseBody(response: HttpResponse, _context: CallContext): unknown {
+    return parseAs(this.format, response, this.provider);
+  }
+
+  /** What an answer that was no success says. */
+  protected async parseError(response: HttpResponse, _context: CallContext): Promise<ProviderErrorDetails> {
+    return { message: (await response.text()).trim().slice(0, 200) || response.statusText };
+  }
+
+  async #send(action: string, options: ApiRequestOptions, context: CallContext): Promise<HttpResponse> {
+    const { method = 'GET', http_proxy, signal, timeout, onUploadProgress } = options;
+    // First of all, so that what setHttpProxy changes while the override points run is not for this call.
+    const request = this.session.prepare(method, this.baseUrl, { http_proxy, signal, timeout, onUploadProgress });
+    const params: MutableParams = { ...options.params };
+    const headers: MutableHeaders = { Accept: ACCEPT[this.format] };
+    const path = await this.morphAction(action, context);
+    await this.addDefaultParams(params, context);
+    await this.addDefaultHeaders(headers, context);
+    if (options.json !== undefined) {
+      if (options.data !== undefined) throw new InvalidOptionError('json', 'contradicts data; give one of them');
+      headers['Content-Type'] ??= 'application/json';
+      request.body = JSON.stringify(options.json);
+    } else if (options.data !== undefined && options.data !== null) {
+      request.body = await this.encodeData(options.data, context);
+    }
+    request.url = withParams(joinPath(request.url, path), params);
+    request.mergeHeaders(headers);
+    request.mergeHeaders(options.headers);
+    await this.preConnect(request, context);
+    return await request.send();
+  }
+
+  #wrap(http: HttpResponse, object: unknown): ApiResponse {
+    return this.format === 'json' ? new JsonResponse(http, object) : new XmlResponse(http, object);
+  }
+
+  static {
+    printAs<Connection>(Connection.prototype, (connection) => connection.toJSON());
+  }
+}
+
+const ACCEPT: Readonly<Record<ResponseFormat, string>> = { json: 'application/json', xml: 'application/xml' };

@@ -1,0 +1,51 @@
+import { InvalidOptionError } from '@cloudlane/proxy';
+import type { RequestHeaders, Timeouts } from '@cloudlane/transport';
+import type { QueryParams } from './session-options.ts';
+
+/** Lays headers over others without regard to spelling. null takes one away. */
+export function mergeHeaders(...layers: readonly (RequestHeaders | undefined)[]): Record<string, string> {
+  const merged = new Map<string, [name: string, value: string]>();
+  for (const layer of layers) {
+    for (const [name, value] of Object.entries(layer ?? {})) {
+      if (value === undefined) continue;
+      if (value === null) merged.delete(name.toLowerCase());
+      else merged.set(name.toLowerCase(), [name, Array.isArray(value) ? value.join(', ') : String(value)]);
+    }
+  }
+  return Object.fromEntries(merged.values());
+}
+
+/** Adds query parameters to a URL's own. */
+export function withParams(url: URL, ...layers: readonly (QueryParams | undefined)[]): URL {
+  const merged: Record<string, QueryParams[string]> = Object.assign({}, ...layers);
+  const pairs = Object.entries(merged).flatMap(([name, value]) =>
+    [value ?? []].flat().map((each): [string, string] => [name, String(each)]),
+  );
+  if (pairs.length === 0) return url;
+  const result = new URL(url);
+  // RFC 3986 §2.1: %20, not the plus of HTML forms, which signers and some providers take for a plus.
+  const query = pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&');
+  result.search = result.search === '' ? query : `${result.search}&${query}`;
+  return result;
+}
+
+/** Lays deadlines over others. */
+export function mergeTimeouts(
+  base: number | Timeouts | undefined,
+  over: number | Timeouts | undefined,
+): number | Timeouts | undefined {
+  if (base === undefined || over === undefined) return over ?? base;
+  return { ...asTimeouts(base), ...asTimeouts(over) };
+}
+
+function asTimeouts(timeout: number | Timeouts): Timeouts {
+  return typeof timeout === 'number' ? { total: timeout } : timeout;
+}
+
+/** @throws InvalidOptionError if the text is no absolute URL */
+export function parseUrl(value: string | URL): URL {
+  if (value instanceof URL) return value;
+  if (!URL.canParse(value))
+    throw new InvalidOptionError('url', 'is not an absolute URL; write http://host/path or https://host/path');
+  return new URL(value);
+}

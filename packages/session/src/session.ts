@@ -1,0 +1,220 @@
+import {
+  explainRoute,
+  formatProxy,
+  type HttpProxy,
+  InvalidOptionError,
+  type ProxyMap,
+  parseProxyUrl,
+  type RouteExplanation,
+  type RouteSettings,
+  resolveRoute,
+} from '@cloudlane/proxy';
+import {
+  printAs,
+  type RequestBody,
+  type RequestHeaders,
+  sharedTransport,
+  type Timeouts,
+  type TlsOptions,
+  type Transport,
+} from '@cloudlane/transport';
+import { type Auth, applyAuth } from './auth.ts';
+import { HttpResponse } from './http-response.ts';
+import { mergeHeaders, mergeTimeouts, parseUrl, withParams } from './merge.ts';
+import { PreparedRequest } from './prepared-request.ts';
+import type { QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
+import { VERSION } from './version.ts';
+
+/**
+ * An HTTP client on any URL: defaults for every request, and one route setting for all of them. What is a property may
+ * be read and written; a change affects later requests only. Redirects are not followed.
+ */
+export class Session {
+  headers: RequestHeaders;
+  params: QueryParams;
+  auth: Auth | undefined;
+  timeout: number | Timeouts | undefined;
+  readonly transport: Transport;
+  readonly #tls: TlsOptions | undefined;
+  readonly #proxyTls: TlsOptions | undefined;
+  readonly #environment: Pick<RouteSettings, 'env' | 'trustEnv' | 'system' | 'noProxy'>;
+  #proxy: { readonly value: HttpProxy; readonly source: string } | null;
+
+  /**
+   * @throws InvalidProxyUrlError if `http_proxy` cannot be used
+   * @throws InvalidOptionError if options contradict each other
+   */
+  constructor(defaults: SessionOptions = {}) {
+    const {
+      transport,
+      headers,
+      params,
+      auth,
+      timeout,
+      tls,
+      proxyTls,
+      userAgent,
+      http_proxy,
+      noProxy,
+      env,
+      trustEnv,
+      system,
+    } = defaults;
+    this.transport = transport ?? sharedTransport();
+    this.headers = { 'User-Agent': userAgent === undefined ? USER_AGENT : userAgent, Accept: '*/*', ...headers };
+    this.params = params ?? {};
+    this.auth = auth;
+    this.timeout = timeout;
+    this.#tls = tls;
+    this.#proxyTls = proxyTls;
+    this.#environment = { noProxy, env, trustEnv, system };
+    this.#proxy = this.#check(http_proxy, 'constructor http_proxy');
+  }
+
+  /** The proxy set by the constructor or `setHttpProxy`; undefined: the environment decides, null: direct. */
+  get http_proxy(): HttpProxy | undefined {
+    return this.#proxy?.value;
+  }
+
+  /**
+   * Chooses the proxy for every later request. Requests under way keep theirs.
+   * @param proxy null: direct; undefined: back to the environment
+   * @throws InvalidProxyUrlError if it cannot be used; the old setting then stays
+   */
+  setHttpProxy(proxy: HttpProxy | undefined): this {
+    this.#proxy = this.#check(proxy, 'setHttpProxy');
+    return this;
+  }
+
+  /** The route a request to this URL would take now, and why. Sends nothing. */
+  explain(url: string | URL, options: { readonly http_proxy?: HttpProxy | undefined } = {}): RouteExplanation {
+    return explainRoute(parseUrl(url), this.#routeSettings(options));
+  }
+
+  /**
+   * Sends a request and resolves with its answer as soon as the headers are there, whatever the status.
+   * @throws the errors of `Transport.send`
+   */
+  request(method: string, url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
+    try {
+      return this.prepare(method, url, options).send();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Makes a request without sending it. Everything is settled now: what changes on the session later is not for it.
+   * @throws InvalidOptionError if the URL is not absolute, or options contradict each other
+   */
+  prepare(method: string, url: string | URL, options: RequestOptions = {}): PreparedRequest {
+    const auth = options.auth === undefined ? this.auth : options.auth;
+    const settings = {
+      ...this.#routeSettings(options),
+      tls: this.#tls,
+      proxyTls: this.#proxyTls,
+      timeout: mergeTimeouts(this.timeout, options.timeout),
+      signal: options.signal,
+      onUploadProgress: options.onUploadProgress,
+    };
+    const { body, headers } = encodeBody(options);
+    const target = withParams(parseUrl(url), this.params, options.params);
+    const merged = mergeHeaders(this.headers, headers, options.headers);
+    return new PreparedRequest(method.toUpperCase(), target, merged, body, async (request) => {
+      const started = performance.now();
+      if (auth) await applyAuth(auth, request);
+      const response = await this.transport.send({
+        ...settings,
+        method: request.method,
+        url: request.url,
+        headers: request.headers,
+        body: request.body,
+      });
+      return new HttpResponse(response, request, performance.now() - started);
+    });
+  }
+
+  get(url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
+    return this.request('GET', url, options);
+  }
+
+  head(url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
+    return this.request('HEAD', url, options);
+  }
+
+  options(url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
+    return this.request('OPTIONS', url, options);
+  }
+
+  post(url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
+    return this.request('POST', url, options);
+  }
+
+  put(url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
+    return this.request('PUT', url, options);
+  }
+
+  patch(url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
+    return this.request('PATCH', url, options);
+  }
+
+  delete(url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
+    return this.request('DELETE', url, options);
+  }
+
+  /** Safe to log: the proxy is masked, header values and auth are left out. */
+  toJSON(): Record<string, unknown> {
+    return { http_proxy: this.#proxy === null ? undefined : maskHttpProxy(this.#proxy.value), timeout: this.timeout };
+  }
+
+  #routeSettings({ http_proxy, noProxy }: Pick<RequestOptions, 'http_proxy' | 'noProxy'>): RouteSettings {
+    const { noProxy: defaultNoProxy, ...environment } = this.#environment;
+    const proxy = http_proxy === undefined ? this.#proxy : { value: http_proxy, source: 'call http_proxy' };
+    return {
+      ...environment,
+      noProxy: noProxy ?? defaultNoProxy,
+      ...(proxy && { http_proxy: proxy.value, source: proxy.source }),
+    };
+  }
+
+  // A setting that cannot be used is refused where it is made, not at the first request.
+  #check(value: HttpProxy | undefined, source: string): { readonly value: HttpProxy; readonly source: string } | null {
+    if (value === undefined) return null;
+    for (const url of ['http://cloudlane.invalid', 'https://cloudlane.invalid']) {
+      const route = resolveRoute(url, { http_proxy: value, trustEnv: false, source });
+      if (this.#proxyTls === undefined || route.kind === 'direct' || isMap(value)) continue;
+      if (route.proxy.scheme !== 'https')
+        throw new InvalidOptionError(
+          'proxyTls',
+          `needs an https:// proxy, and ${source} names a ${route.proxy.scheme}:// one`,
+        );
+    }
+    return { value, source };
+  }
+
+  static {
+    printAs<Session>(Session.prototype, (session) => ({ Session: session.toJSON() }));
+  }
+}
+
+const USER_AGENT = `cloudlane/${VERSION}`;
+
+function encodeBody({ json, data }: RequestOptions): { body: RequestBody | null; headers: RequestHeaders } {
+  if (json === undefined) return { body: data ?? null, headers: {} };
+  if (data !== undefined && data !== null) throw new InvalidOptionError('json', 'contradicts data; give one of them');
+  return { body: JSON.stringify(json), headers: { 'Content-Type': 'application/json' } };
+}
+
+function isMap(value: HttpProxy): boolean {
+  return typeof value === 'object' && value !== null && !(value instanceof URL) && !('url' in value);
+}
+
+function maskHttpProxy(value: HttpProxy): unknown {
+  if (value === null) return null;
+  if (typeof value === 'string' || value instanceof URL) return formatProxy(parseProxyUrl(value));
+  const { url, ...rest } = value;
+  if (url) return formatProxy(parseProxyUrl(url));
+  const { noProxy, ...proxies } = rest as ProxyMap;
+  const masked = Object.entries(proxies).map(([key, each]) => [key, each ? formatProxy(parseProxyUrl(each)) : each]);
+  return { ...Object.fromEntries(masked), ...(noProxy === undefined ? {} : { noProxy }) };
+}
