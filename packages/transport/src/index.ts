@@ -27,6 +27,7 @@ export { MASK, maskHeaders, maskUrl } from './masking.ts';
 export { printAs, serializeAs } from './printing.ts';
 export type { RequestBody, UploadProgress } from './request-body.ts';
 export { basicCredentials } from './request-headers.ts';
+export { type LoadPackage, readSystemProxies } from './system-proxies.ts';
 export type { Timeouts } from './timeouts.ts';
 export type { TlsOptions } from './tls.ts';
 export { sharedTransport, Transport } from './transport.ts';
