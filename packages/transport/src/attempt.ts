@@ -15,6 +15,7 @@ import {
   TransportError,
   type TransportErrorInit,
 } from './errors.ts';
+import { isError, messageOf } from './foreign-error.ts';
 import { maskUrl } from './masking.ts';
 import type { ResolvedTimeouts } from './timeouts.ts';
 
@@ -100,38 +101,44 @@ export class Attempt {
   /** The one place where errors of Node become ours. */
   translate(error: unknown): unknown {
     if (this.#stopReason !== undefined) return this.#stopReason;
-    if (error instanceof TransportError || !(error instanceof Error)) return error;
+    if (error instanceof TransportError || !isError(error)) return error;
     const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
     const facts = this.facts(error);
     switch (this.phase) {
       case 'proxy-dns':
       case 'proxy-connect':
-        return new ProxyConnectError(`${this}: could not reach the proxy: ${reason(error)}`, {
+        return new ProxyConnectError(`${this}: could not reach the proxy: ${messageOf(error)}`, {
           ...facts,
           retryable: true,
         });
       case 'origin-dns':
       case 'origin-connect':
-        return new ConnectError(`${this}: could not reach the origin: ${reason(error)}`, { ...facts, retryable: true });
+        return new ConnectError(`${this}: could not reach the origin: ${messageOf(error)}`, {
+          ...facts,
+          retryable: true,
+        });
       case 'proxy-tls':
-        return new ProxyTlsError(`${this}: TLS with the proxy failed: ${reason(error)}`, facts);
+        return new ProxyTlsError(`${this}: TLS with the proxy failed: ${messageOf(error)}`, facts);
       case 'proxy-handshake':
-        return new ProxyError(`${this}: the proxy ended the connection during CONNECT: ${reason(error)}`, {
+        return new ProxyError(`${this}: the proxy ended the connection during CONNECT: ${messageOf(error)}`, {
           ...facts,
           code: 'ERR_PROXY_RESET',
           retryable: true,
         });
       case 'origin-tls':
         return BROKEN.has(code)
-          ? new ResetError(`${this}: the connection broke during TLS with the origin: ${reason(error)}`, {
+          ? new ResetError(`${this}: the connection broke during TLS with the origin: ${messageOf(error)}`, {
               ...facts,
               retryable: true,
             })
-          : new TlsError(`${this}: TLS with the origin failed: ${reason(error)}`, facts);
+          : new TlsError(`${this}: TLS with the origin failed: ${messageOf(error)}`, facts);
       default:
         return code.startsWith('HPE_')
-          ? new ProtocolError(`${this}: the answer is not valid HTTP: ${reason(error)}`, facts)
-          : new ResetError(`${this}: the connection broke while ${WAITING_FOR[this.phase]}: ${reason(error)}`, facts);
+          ? new ProtocolError(`${this}: the answer is not valid HTTP: ${messageOf(error)}`, facts)
+          : new ResetError(
+              `${this}: the connection broke while ${WAITING_FOR[this.phase]}: ${messageOf(error)}`,
+              facts,
+            );
     }
   }
 }
@@ -156,11 +163,3 @@ const WAITING_FOR: Readonly<Record<Phase, string>> = {
   response: 'waiting for the answer',
   body: "receiving the answer's body",
 };
-
-function reason(error: Error): string {
-  // Happy Eyeballs (RFC 8305) tries several addresses and reports each.
-  if (error instanceof AggregateError && error.errors.length > 0) {
-    return error.errors.map((each: unknown) => (each instanceof Error ? each.message : String(each))).join('; ');
-  }
-  return error.message;
-}

@@ -80,7 +80,7 @@ function parseHead(head: string): Omit<ConnectReply, 'rest'> {
     const name = line.slice(0, colon).toLowerCase();
     const value = line.slice(colon + 1).trim();
     if (name === 'set-cookie') headers[name] = [...(headers[name] ?? []), value];
-    else headers[name] = headers[name] === undefined ? value : `${String(headers[name])}, ${value}`;
+    else headers[name] = Object.hasOwn(headers, name) ? `${String(headers[name])}, ${value}` : value;
   }
   return { status: Number(status[1]), statusText: status[2] ?? '', headers };
 }

@@ -3,6 +3,7 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import type { Attempt } from './attempt.ts';
+import { messageOf } from './foreign-error.ts';
 import type { Origin } from './origin.ts';
 import { isProxyAnswer, proxyAnswerError, readAnswerBody } from './proxy-answer.ts';
 import { isBuffered, type RequestBody, sendStream, type UploadProgress } from './request-body.ts';
@@ -50,7 +51,7 @@ function createRequest({ attempt, agent, origin, method, path, headers }: Exchan
     } as http.RequestOptions);
   } catch (error) {
     // Node checks method, path and headers; its messages name the field, never its value.
-    throw new InvalidOptionError('request', `was refused: ${error instanceof Error ? error.message : 'unknown fault'}`);
+    throw new InvalidOptionError('request', `was refused: ${messageOf(error)}`);
   }
 }
 
@@ -84,7 +85,9 @@ class Exchange {
       .on('error', (error) => this.#fail(error))
       .on('socket', (socket) => this.#watch(socket))
       .on('finish', () => this.#sent())
-      .on('response', (response) => void this.#answered(response));
+      .on('response', (response) => void this.#answered(response))
+      // Node tells no error if the server answers by switching protocols (101).
+      .on('close', () => this.#response ?? this.#fail(new Error('the connection was closed without an answer')));
     this.#plan.signal?.addEventListener('abort', this.#onAbort, { once: true });
     this.#stopTotal = startDeadline(timeouts.total, () => this.#stop(this.#attempt.timedOut('total')));
     void this.#send();
@@ -168,7 +171,10 @@ class Exchange {
   }
 
   #fail(error: unknown): void {
-    this.#reject(this.#attempt.translate(error));
+    const reason = this.#attempt.translate(error);
+    // A body that breaks off hears of it as "aborted" only.
+    this.#attempt.stop(reason);
+    this.#reject(reason);
     // After the head of the answer the body's stream tells the error; its 'close' cleans up.
     if (this.#response === null) this.#cleanUp();
   }
@@ -181,6 +187,11 @@ class Exchange {
   }
 }
 
+// A stream fails with any object, errors of another realm and DOMException among them; a bare value needs a wrapper.
 function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error('the request was aborted', { cause: reason });
+  return isObject(reason) ? reason : new Error('the request was aborted', { cause: reason });
+}
+
+function isObject(value: unknown): value is Error {
+  return typeof value === 'object' && value !== null;
 }

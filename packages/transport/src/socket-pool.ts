@@ -135,7 +135,7 @@ export class SocketPool {
         connection.dialling.abort();
         continue;
       }
-      if (!socket.closed) ends.push(new Promise((resolve) => socket.once('close', () => resolve())));
+      ends.push(new Promise((resolve) => socket.once('close', () => resolve())));
       socket.destroy();
     }
     await Promise.all(ends);

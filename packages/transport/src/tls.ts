@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
 import tls, { type SecureContext, type SecureVersion, type TLSSocket } from 'node:tls';
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { messageOf } from './foreign-error.ts';
 
 /** TLS of one hop. The defaults verify the certificate and the name against Node's certificate authorities. */
 export interface TlsOptions {
@@ -128,10 +129,7 @@ function makeProfile(key: string, options: TlsOptions, ca: TlsOptions['ca'], sou
   try {
     return new TlsProfile(key, options, ca);
   } catch (error) {
-    throw new InvalidOptionError(
-      source,
-      `cannot be used for TLS: ${error instanceof Error ? error.message : 'unknown fault'}`,
-    );
+    throw new InvalidOptionError(source, `cannot be used for TLS: ${messageOf(error)}`);
   }
 }
 

@@ -1,0 +1,72 @@
+// The certificates, servers and transports of this folder's tests. What a test opens is closed after it.
+
+import {
+  createCa,
+  type LabOrigin,
+  type LabProxy,
+  type LabProxyOptions,
+  type OriginOptions,
+  startOrigin,
+  startProxy,
+} from '@cloudlane/testing';
+import { Transport, type TransportOptions } from '@cloudlane/transport';
+import { afterEach, expect } from '@jest/globals';
+import { SECRETS } from '../support/secrets.ts';
+
+export type Scheme = 'http' | 'https';
+
+export const ca = await createCa();
+export const certificate = await ca.issue({
+  names: ['127.0.0.1', '::1', 'localhost', 'origin.example', 'proxy.example', 'other.example'],
+});
+export const AUTH = { username: 'user', password: SECRETS.proxyPassword } as const;
+
+const opened: AsyncDisposable[] = [];
+
+afterEach(async () => {
+  for (const thing of opened.splice(0).reverse()) await thing[Symbol.asyncDispose]();
+});
+
+/** Closes it after the test. */
+export async function use<T extends AsyncDisposable>(thing: T | Promise<T>): Promise<T> {
+  const ready = await thing;
+  opened.push(ready);
+  return ready;
+}
+
+/** A transport that trusts the lab's authority on both hops and does not look at the environment's proxies. */
+export function newTransport(options: TransportOptions = {}): Transport {
+  const transport = new Transport({ ...trusting, ...options });
+  opened.push(transport);
+  return transport;
+}
+
+/** TLS options for both hops. */
+export const trusting = { tls: { ca: ca.certificate }, proxyTls: { ca: ca.certificate } } as const;
+
+export function origin(scheme: Scheme = 'http', options: OriginOptions = {}): Promise<LabOrigin> {
+  return use(startOrigin({ ...(scheme === 'https' && { tls: certificate }), ...options }));
+}
+
+export function proxy(scheme: Scheme = 'http', options: LabProxyOptions = {}): Promise<LabProxy> {
+  return use(startProxy({ ...(scheme === 'https' && { tls: certificate }), ...options }));
+}
+
+/** The error of this class that a promise must reject with. */
+export async function failureOf<E>(promise: Promise<unknown>, Class: abstract new (...args: never[]) => E): Promise<E> {
+  const error = await promise.then(
+    () => new Error('the promise was fulfilled'),
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof Class)) throw error;
+  return error;
+}
+
+/** Neither the transport nor the servers have a connection left. */
+export async function expectNothingLeft(
+  transport: Transport,
+  ...servers: readonly Pick<LabProxy, 'waitUntilIdle'>[]
+): Promise<void> {
+  await Promise.all(servers.map((server) => server.waitUntilIdle()));
+  expect(transport.connections).toEqual([]);
+}
