@@ -1,1 +1,2 @@
-export {};
+export { EXIT, run } from './run.ts';
+export { formatTable, type Terminal } from './terminal.ts';
