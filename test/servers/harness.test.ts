@@ -3,6 +3,7 @@ import { createServer, type IncomingHttpHeaders, type RequestOptions, request } 
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { AwsClient } from 'aws4fetch';
 import {
   describeReal,
   needs,
@@ -91,6 +92,14 @@ describeReal('real Swift', needs.swift, () => {
     });
     expect(answer.status).toBe(403);
     expect(answer.body).toContain('<Code>SignatureDoesNotMatch</Code>');
+  });
+
+  test('keeps an object for the right one', async () => {
+    const { s3Url, accessKey: accessKeyId, secretKey: secretAccessKey, region } = swift();
+    const client = new AwsClient({ accessKeyId, secretAccessKey, region, service: 's3', retries: 0 });
+    expect((await client.fetch(`${s3Url}/bucket`, { method: 'PUT' })).status).toBe(200);
+    expect((await client.fetch(`${s3Url}/bucket/key`, { method: 'PUT', body: 'kept' })).status).toBe(200);
+    expect(await (await client.fetch(`${s3Url}/bucket/key`)).text()).toBe('kept');
   });
 });
 
