@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { InvalidOptionError, type SystemProxies } from '@cloudlane/proxy';
 
 /** What `mac-system-proxy` reads from `scutil --proxy`; `'1'` is on. */
@@ -48,8 +49,13 @@ async function call<T>(load: LoadPackage, name: string, read: string): Promise<T
   } catch {
     throw new InvalidOptionError('system', `needs the package ${name}; run: npm install ${name}`);
   }
-  // An optional package has no types here; what it gives is checked by what is made of it.
-  return (await (loaded as Record<string, () => Promise<T>>)[read]?.call(loaded)) as T;
+  try {
+    // An optional package has no types here; what it gives is checked by what is made of it.
+    return (await (loaded as Record<string, () => Promise<T>>)[read]?.call(loaded)) as T;
+  } catch (error) {
+    const why = types.isNativeError(error) ? error.message : 'unknown fault';
+    throw new InvalidOptionError('system', `could not be read: ${why}; write http_proxy`);
+  }
 }
 
 function fromMac(settings: MacSettings): SystemProxies | undefined {
