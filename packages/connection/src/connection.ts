@@ -98,7 +98,7 @@ export class Connection {
       provider: this.provider,
       request: `${http.request.method} ${maskUrl(http.url)}`,
       status: http.status,
-      retryAfter: readRetryAfter(http.headers['retry-after']),
+      retryAfter: readRetryAfter(http.headers['retry-after']) ?? details.retryAfter ?? null,
     });
   }
 

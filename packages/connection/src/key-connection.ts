@@ -6,10 +6,13 @@ import type { ConnectionOptions } from './connection-options.ts';
 export class KeyConnection extends Connection {
   readonly #key: string;
 
-  /** @throws InvalidOptionError if the key is empty */
-  constructor(key: string, options: ConnectionOptions = {}, defaultBaseUrl?: string) {
+  /**
+   * @param keyOption what the driver calls the key, for the error
+   * @throws InvalidOptionError if the key is empty
+   */
+  constructor(key: string, options: ConnectionOptions = {}, defaultBaseUrl?: string, keyOption: string = 'key') {
     super(options, defaultBaseUrl);
-    this.#key = checkSecret(key, 'key');
+    this.#key = checkSecret(key, keyOption);
   }
 
   protected get key(): string {

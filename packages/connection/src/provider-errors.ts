@@ -19,6 +19,8 @@ export interface ProviderErrorDetails {
   readonly requestId?: string | null;
   /** Class of the error where the status alone does not tell it. */
   readonly kind?: ProviderErrorKind;
+  /** Milliseconds to wait, where the provider tells it otherwise than by `Retry-After`. */
+  readonly retryAfter?: number | null;
 }
 
 export type ProviderErrorKind = 'credentials' | 'not-found' | 'conflict' | 'rate-limit' | 'unavailable' | 'other';
