@@ -1,6 +1,6 @@
 import { explainRoute, resolveRoute } from '@cloudlane/proxy';
 import { readSystemProxies } from '@cloudlane/transport';
-import { afterAll, beforeAll, describe, describe, expect, expect, test, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { parseScutilOutput } from 'mac-system-proxy/dist/parse-scutil.js';
 
 // Recorded from `scutil --proxy` on macOS, hosts changed.
