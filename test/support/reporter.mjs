@@ -1,6 +1,5 @@
 // The last lines of a test run: what was not run and why, then `N passed, N failed` alone on a line. A suite that
 // could not run counts as one failure; on the CI so does every test that was left out.
-// biome-ignore lint/style/noDefaultExport: jest takes the default export.
 export default class TotalsReporter {
   #globalConfig;
   #leftOut = [];

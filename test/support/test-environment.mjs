@@ -2,7 +2,6 @@
 // sees the real streams and the warnings that Node itself gives.
 import { TestEnvironment } from 'jest-environment-node';
 
-// biome-ignore lint/style/noDefaultExport: jest takes the default export.
 export default class PrintRecorder extends TestEnvironment {
   #undo = [];
 

@@ -34,12 +34,16 @@ export type LoadPackage = (name: string) => Promise<unknown>;
  */
 export async function readSystemProxies(
   platform: NodeJS.Platform = process.platform,
-  load: LoadPackage = (name) => import(name),
+  load: LoadPackage = loadPackage,
 ): Promise<SystemProxies | undefined> {
   if (platform === 'darwin') return fromMac(await call<MacSettings>(load, 'mac-system-proxy', 'getMacSystemProxy'));
   if (platform === 'win32')
     return fromWindows(await call<WindowsSettings>(load, 'windows-system-proxy', 'getWindowsSystemProxy'));
   return undefined;
+}
+
+function loadPackage(name: string): Promise<unknown> {
+  return name === 'mac-system-proxy' ? import('mac-system-proxy') : import('windows-system-proxy');
 }
 
 async function call<T>(load: LoadPackage, name: string, read: string): Promise<T> {
