@@ -28,5 +28,5 @@ export class HTTPBasicAuth extends AuthBase {
 }
 
 export async function applyAuth(auth: Auth, request: PreparedRequest): Promise<void> {
-  await (auth instanceof AuthBase ? auth.apply(request) : auth(request));
+  await (typeof auth === 'function' ? auth(request) : auth.apply(request));
 }

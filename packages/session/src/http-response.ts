@@ -1,11 +1,12 @@
 import type { Readable } from 'node:stream';
-import { TextDecoder } from 'node:util';
-import type { Route, RouteExplanation } from '@cloudlane/proxy';
+import { TextDecoder, types } from 'node:util';
+import { formatProxy, type Route, type RouteExplanation } from '@cloudlane/proxy';
 import {
   CloudlaneError,
   type ConnectionInfo,
   decodeBody,
   maskUrl,
+  ProtocolError,
   printAs,
   readAll,
   type TransportResponse,
@@ -94,8 +95,13 @@ export class HttpResponse {
   /** The whole body, with its `Content-Encoding` undone; read once, then kept. @throws StreamConsumedError after `body` */
   content(): Promise<Buffer> {
     if (this.#streamed) return Promise.reject(new StreamConsumedError(this));
-    this.#content ??= readAll(decodeBody(this.#transported.body, this.headers['content-encoding']));
+    this.#content ??= this.#read();
     return this.#content;
+  }
+
+  /** Whether `content()`, `text()`, `json()` or `body` was asked for. */
+  get bodyUsed(): boolean {
+    return this.#streamed || this.#content !== null;
   }
 
   /** The body as text, in the charset of `Content-Type`, else UTF-8. */
@@ -129,9 +135,41 @@ export class HttpResponse {
     return { ...this.#transported.toJSON(), request: this.request, elapsed: this.elapsed };
   }
 
+  async #read(): Promise<Buffer> {
+    const { body } = this.#transported;
+    const encoding = this.headers['content-encoding'];
+    // RFC 9110 §6.4.1: these have no body to decode, whatever their headers say of one.
+    const isEmpty =
+      this.request.method === 'HEAD' ||
+      this.status === 204 ||
+      this.status === 304 ||
+      this.headers['content-length'] === '0';
+    try {
+      return await readAll(isEmpty ? body : decodeBody(body, encoding));
+    } catch (error) {
+      throw isDecodingFault(error) ? this.#undecodable(encoding, error) : error;
+    }
+  }
+
+  #undecodable(encoding: string | undefined, cause: unknown): ProtocolError {
+    const url = maskUrl(this.url);
+    return new ProtocolError(`The body of ${url} is not valid ${encoding}, as its Content-Encoding says`, {
+      phase: 'body',
+      hop: 'origin',
+      proxy: this.route.kind === 'direct' ? null : formatProxy(this.route.proxy),
+      url,
+      cause,
+    });
+  }
+
   static {
     printAs<HttpResponse>(HttpResponse.prototype, String);
   }
+}
+
+/** Node's zlib and brotli errors; whatever else fails a body is typed already, or the caller's own reason. */
+function isDecodingFault(error: unknown): boolean {
+  return types.isNativeError(error) && 'code' in error && /^(Z_|ERR__|ERR_BROTLI)/.test(String(error.code));
 }
 
 function decoderFor(charset: string): TextDecoder {

@@ -15,14 +15,17 @@ export function mergeHeaders(...layers: readonly (RequestHeaders | undefined)[])
   return Object.fromEntries(merged.values());
 }
 
-/** Adds query parameters to a URL's own. */
+/** A new URL with query parameters beside its own; later layers win, null leaves one out, undefined says nothing. */
 export function withParams(url: URL, ...layers: readonly (QueryParams | undefined)[]): URL {
-  const merged: Record<string, QueryParams[string]> = Object.assign({}, ...layers);
-  const pairs = Object.entries(merged).flatMap(([name, value]) =>
+  const merged = new Map<string, QueryParams[string]>();
+  for (const layer of layers) {
+    for (const [name, value] of Object.entries(layer ?? {})) if (value !== undefined) merged.set(name, value);
+  }
+  const pairs = [...merged].flatMap(([name, value]) =>
     [value ?? []].flat().map((each): [string, string] => [name, String(each)]),
   );
-  if (pairs.length === 0) return url;
   const result = new URL(url);
+  if (pairs.length === 0) return result;
   // RFC 3986 §2.1: %20, not the plus of HTML forms, which signers and some providers take for a plus.
   const query = pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&');
   result.search = result.search === '' ? query : `${result.search}&${query}`;

@@ -38,7 +38,7 @@ export class Session {
   readonly #tls: TlsOptions | undefined;
   readonly #proxyTls: TlsOptions | undefined;
   readonly #environment: Pick<RouteSettings, 'env' | 'trustEnv' | 'system' | 'noProxy'>;
-  #proxy: { readonly value: HttpProxy; readonly source: string } | null;
+  #proxy: ProxySetting | null;
 
   /**
    * @throws InvalidProxyUrlError if `http_proxy` cannot be used
@@ -59,7 +59,11 @@ export class Session {
       env,
       trustEnv,
       system,
+      ...unknown
     } = defaults;
+    refuseUnknown(unknown);
+    // An environment that is broken harms the request that needs it; the rest is refused at once.
+    resolveRoute(ANYWHERE, { noProxy, trustEnv, env: {} });
     this.transport = transport ?? sharedTransport();
     this.headers = { 'User-Agent': userAgent === undefined ? USER_AGENT : userAgent, Accept: '*/*', ...headers };
     this.params = params ?? {};
@@ -68,12 +72,18 @@ export class Session {
     this.#tls = tls;
     this.#proxyTls = proxyTls;
     this.#environment = { noProxy, env, trustEnv, system };
-    this.#proxy = this.#check(http_proxy, 'constructor http_proxy');
+    this.#proxy = readSetting(http_proxy, 'constructor http_proxy');
+    if (proxyTls !== undefined) checkProxyTls(this.#proxy);
   }
 
   /** The proxy set by the constructor or `setHttpProxy`; undefined: the environment decides, null: direct. */
   get http_proxy(): HttpProxy | undefined {
     return this.#proxy?.value;
+  }
+
+  /** The same as `setHttpProxy`. */
+  set http_proxy(proxy: HttpProxy | undefined) {
+    this.setHttpProxy(proxy);
   }
 
   /**
@@ -82,7 +92,7 @@ export class Session {
    * @throws InvalidProxyUrlError if it cannot be used; the old setting then stays
    */
   setHttpProxy(proxy: HttpProxy | undefined): this {
-    this.#proxy = this.#check(proxy, 'setHttpProxy');
+    this.#proxy = readSetting(proxy, 'setHttpProxy');
     return this;
   }
 
@@ -177,21 +187,6 @@ export class Session {
     };
   }
 
-  // A setting that cannot be used is refused where it is made, not at the first request.
-  #check(value: HttpProxy | undefined, source: string): { readonly value: HttpProxy; readonly source: string } | null {
-    if (value === undefined) return null;
-    for (const url of ['http://cloudlane.invalid', 'https://cloudlane.invalid']) {
-      const route = resolveRoute(url, { http_proxy: value, trustEnv: false, source });
-      if (this.#proxyTls === undefined || route.kind === 'direct' || isMap(value)) continue;
-      if (route.proxy.scheme !== 'https')
-        throw new InvalidOptionError(
-          'proxyTls',
-          `needs an https:// proxy, and ${source} names a ${route.proxy.scheme}:// one`,
-        );
-    }
-    return { value, source };
-  }
-
   static {
     printAs<Session>(Session.prototype, (session) => ({ Session: session.toJSON() }));
   }
@@ -199,22 +194,73 @@ export class Session {
 
 const USER_AGENT = `cloudlane/${VERSION}`;
 
+/** An http URL that stands for all of them: nothing is ever sent there (RFC 6761 §6.4). */
+const ANYWHERE = 'http://cloudlane.invalid';
+
+/** A proxy setting that was found usable, and who made it. */
+interface ProxySetting {
+  readonly value: HttpProxy;
+  readonly source: string;
+}
+
+/** Reads all of a setting, so that what cannot be used is refused where it is made, not at the first request. */
+function readSetting(value: HttpProxy | undefined, source: string): ProxySetting | null {
+  if (value === undefined) return null;
+  const read = (http_proxy: HttpProxy, url: string): unknown =>
+    resolveRoute(url, { http_proxy, trustEnv: false, source });
+  read(value, ANYWHERE);
+  if (isMap(value)) {
+    for (const [key, each] of Object.entries(value)) if (key !== 'noProxy') read({ [key]: each }, urlOf(key));
+  }
+  return { value: copyOf(value), source };
+}
+
+/** A URL that a key of a proxy map is for. */
+function urlOf(key: string): string {
+  const url = key.includes('://') ? key : `${key}://cloudlane.invalid`;
+  return url.replace(/^all:/i, 'http:');
+}
+
+/** A copy that stays as it is when the caller's own object changes. */
+function copyOf(value: HttpProxy): HttpProxy {
+  if (value === null || typeof value === 'string') return value;
+  return value instanceof URL ? new URL(value) : { ...value };
+}
+
+/** Beside a proxy that speaks no TLS, `proxyTls` would do nothing. Later settings may name another proxy. */
+function checkProxyTls(proxy: ProxySetting | null): void {
+  if (proxy === null || isMap(proxy.value)) return;
+  const route = resolveRoute(ANYWHERE, { http_proxy: proxy.value, trustEnv: false, source: proxy.source });
+  if (route.kind === 'direct' || route.proxy.scheme === 'https') return;
+  throw new InvalidOptionError(
+    'proxyTls',
+    `needs an https:// proxy, and ${proxy.source} names a ${route.proxy.scheme}:// one`,
+  );
+}
+
+// A misspelled http_proxy must not become a direct connection.
+function refuseUnknown(options: object): void {
+  const name = Object.keys(options)[0];
+  if (name === undefined) return;
+  const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
+  throw new InvalidOptionError(name, `there is no such option${hint}`);
+}
+
 function encodeBody({ json, data }: RequestOptions): { body: RequestBody | null; headers: RequestHeaders } {
   if (json === undefined) return { body: data ?? null, headers: {} };
   if (data !== undefined && data !== null) throw new InvalidOptionError('json', 'contradicts data; give one of them');
   return { body: JSON.stringify(json), headers: { 'Content-Type': 'application/json' } };
 }
 
-function isMap(value: HttpProxy): boolean {
+function isMap(value: HttpProxy): value is ProxyMap {
   return typeof value === 'object' && value !== null && !(value instanceof URL) && !('url' in value);
 }
 
 function maskHttpProxy(value: HttpProxy): unknown {
   if (value === null) return null;
   if (typeof value === 'string' || value instanceof URL) return formatProxy(parseProxyUrl(value));
-  const { url, ...rest } = value;
-  if (url) return formatProxy(parseProxyUrl(url));
-  const { noProxy, ...proxies } = rest as ProxyMap;
+  if (!isMap(value)) return formatProxy(parseProxyUrl(value.url));
+  const { noProxy, ...proxies } = value;
   const masked = Object.entries(proxies).map(([key, each]) => [key, each ? formatProxy(parseProxyUrl(each)) : each]);
   return { ...Object.fromEntries(masked), ...(noProxy === undefined ? {} : { noProxy }) };
 }
