@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { types } from 'node:util';
 import type { HttpResponse } from '@cloudlane/session';
 import { maskUrl, printAs } from '@cloudlane/transport';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
@@ -20,12 +21,14 @@ export class ApiResponse<T = unknown> {
     this.object = object;
   }
 
+  /** Safe to log as far as `object` is. */
+  toJSON(): Record<string, unknown> {
+    const { status, object, http } = this;
+    return { status, object, request: http.request };
+  }
+
   static {
-    printAs<ApiResponse>(ApiResponse.prototype, ({ status, object, http }) => ({
-      status,
-      object,
-      request: http.request,
-    }));
+    printAs<ApiResponse>(ApiResponse.prototype, (response) => response.toJSON());
   }
 }
 
@@ -49,7 +52,7 @@ export async function parseAs(format: ResponseFormat, http: HttpResponse, provid
     return format === 'json' ? JSON.parse(text) : parseXml(text);
   } catch (error) {
     const contentType = http.headers['content-type'] ?? null;
-    const why = error instanceof Error ? error.message : 'unknown fault';
+    const why = types.isNativeError(error) ? withoutExcerpt(error.message) : 'unknown fault';
     const hint = /html/i.test(contentType ?? '')
       ? ' (it is an HTML page: something between here and the provider answered)'
       : '';
@@ -71,11 +74,24 @@ const XML = new XMLParser({
   htmlEntities: true,
   ignoreAttributes: true,
   ignoreDeclaration: true,
+  // The line breaks of indented documents are no text; what an element without others contains is, blank or not.
+  tagValueProcessor: (_name, text, _path, _hasAttributes, isLeaf) => (!isLeaf && text.trim() === '' ? '' : undefined),
 });
 
+/** A message of `JSON.parse` without the piece of the text that it quotes. */
+function withoutExcerpt(message: string): string {
+  return message.replace(/, (\.\.\.)?".*$/s, '');
+}
+
 function parseXml(text: string): unknown {
-  if (text.includes('<!DOCTYPE')) throw new Error('document types are not accepted');
+  if (text.includes('<!DOCTYPE') && withoutOpaque(text).includes('<!DOCTYPE'))
+    throw new Error('document types are not accepted');
   const valid = XMLValidator.validate(text);
   if (valid !== true) throw new Error(`${valid.err.msg} (line ${valid.err.line})`);
   return XML.parse(text);
+}
+
+/** The document without what may contain any characters: comments and CDATA. */
+function withoutOpaque(text: string): string {
+  return text.replace(/<!--.*?-->|<!\[CDATA\[.*?\]\]>/gs, '');
 }

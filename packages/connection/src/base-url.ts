@@ -17,17 +17,28 @@ export function resolveBaseUrl(where: Where, fallback: string | undefined): URL 
   return checked(fallback, 'baseUrl');
 }
 
-/** A URL below the base, however slashes stand between them. A `?query` of the action is kept. */
+/**
+ * A URL below the base, however slashes stand between them. A `?query` of the action is kept.
+ * @throws InvalidOptionError if the action has a segment `.` or `..`
+ */
 export function joinPath(base: URL, action: string): URL {
   const joined = new URL(base);
   const [path = '', query = ''] = splitOnce(action, '?');
-  joined.pathname = `${base.pathname.replace(/\/$/, '')}/${path.replace(/^\//, '')}`;
+  // URLs resolve such segments, encoded ones too (WHATWG URL §4.4): the request would be about something else.
+  if (
+    path
+      .replace(/[\t\n\r]/g, '')
+      .split(/[/\\]/)
+      .some((segment) => /^(\.|%2e){1,2}$/i.test(segment))
+  )
+    throw new InvalidOptionError('action', 'has a segment "." or "..", which no URL can express');
+  if (path !== '') joined.pathname = `${base.pathname.replace(/\/$/, '')}/${path.replace(/^\//, '')}`;
   joined.search = [base.search.slice(1), query].filter(Boolean).join('&');
   return joined;
 }
 
 function fromParts(host: string, { port, secure, path }: Where): URL {
-  if (/[/@?#]/.test(host))
+  if (/[/\\@?#]/.test(host))
     throw new InvalidOptionError('host', 'must be a host name or address alone; write baseUrl for a URL');
   if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) {
     throw new InvalidOptionError('port', 'must be a whole number from 1 to 65535');

@@ -1,6 +1,13 @@
 import { type HttpProxy, InvalidOptionError, type RouteExplanation } from '@cloudlane/proxy';
-import { type HttpResponse, type PreparedRequest, type QueryParams, Session, withParams } from '@cloudlane/session';
-import { maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
+import {
+  type Auth,
+  type HttpResponse,
+  type PreparedRequest,
+  type QueryParams,
+  Session,
+  withParams,
+} from '@cloudlane/session';
+import { ACCEPTED_ENCODINGS, maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
 import {
   type ApiResponse,
   JsonResponse,
@@ -34,6 +41,7 @@ export class Connection {
   readonly session: Session;
   /** Where the API is. */
   readonly baseUrl: URL;
+  readonly #auth: Auth | undefined;
 
   /**
    * @param options where, by `baseUrl` or by parts, and everything a `Session` takes
@@ -42,7 +50,7 @@ export class Connection {
    * @throws InvalidProxyUrlError if `http_proxy` cannot be used
    */
   constructor(options: ConnectionOptions = {}, defaultBaseUrl?: string) {
-    const { baseUrl, host, port, secure, path, ...sessionOptions } = options;
+    const { baseUrl, host, port, secure, path, auth, ...sessionOptions } = options;
     this.baseUrl = resolveBaseUrl({ baseUrl, host, port, secure, path }, defaultBaseUrl);
     if (sessionOptions.tls !== undefined && this.baseUrl.protocol === 'http:') {
       throw new InvalidOptionError(
@@ -51,6 +59,7 @@ export class Connection {
       );
     }
     this.session = new Session(sessionOptions);
+    this.#auth = auth;
   }
 
   /** Name of the provider, for errors. */
@@ -89,17 +98,12 @@ export class Connection {
   async request(action: string, options: ApiRequestOptions = {}): Promise<ApiResponse> {
     const context = options.context ?? {};
     const http = await this.#send(action, options, context);
-    if (await this.success(http, context)) {
-      return options.raw ? new RawResponse(http, http.body) : this.#wrap(http, await this.parseBody(http, context));
+    try {
+      return await this.#read(http, options.raw ?? false, context);
+    } finally {
+      // An override point need not look at the body; its connection must not wait for that.
+      if (!http.bodyUsed) http.release();
     }
-    const details = await this.parseError(http, context);
-    throw makeProviderError(details, {
-      ...details,
-      provider: this.provider,
-      request: `${http.request.method} ${maskUrl(http.url)}`,
-      status: http.status,
-      retryAfter: readRetryAfter(http.headers['retry-after']) ?? details.retryAfter ?? null,
-    });
   }
 
   /** Nothing is kept by a connection itself: its connections are the transport's, which others may share. */
@@ -120,7 +124,7 @@ export class Connection {
     return action;
   }
 
-  /** Adds parameters that every call has; the call's own are already there. */
+  /** Adds parameters that every call has; the call's own are already there, and win. */
   protected addDefaultParams(_params: MutableParams, _context: CallContext): void | Promise<void> {}
 
   /** Adds headers that every call has; the call's own win. */
@@ -151,25 +155,41 @@ export class Connection {
 
   async #send(action: string, options: ApiRequestOptions, context: CallContext): Promise<HttpResponse> {
     const { method = 'GET', http_proxy, signal, timeout, onUploadProgress } = options;
+    const { json, data = null } = options;
+    if (json !== undefined && data !== null) throw new InvalidOptionError('json', 'contradicts data; give one of them');
+    const auth = this.#auth;
     // First of all, so that what setHttpProxy changes while the override points run is not for this call.
-    const request = this.session.prepare(method, this.baseUrl, { http_proxy, signal, timeout, onUploadProgress });
+    const request = this.session.prepare(method, this.baseUrl, { auth, http_proxy, signal, timeout, onUploadProgress });
     const params: MutableParams = { ...options.params };
-    const headers: MutableHeaders = { Accept: ACCEPT[this.format] };
+    const headers: MutableHeaders = {
+      // What is handed on as a stream is taken as it is.
+      ...(!options.raw && { Accept: ACCEPT[this.format], 'Accept-Encoding': ACCEPTED_ENCODINGS }),
+      ...(json !== undefined && { 'Content-Type': 'application/json' }),
+    };
     const path = await this.morphAction(action, context);
     await this.addDefaultParams(params, context);
     await this.addDefaultHeaders(headers, context);
-    if (options.json !== undefined) {
-      if (options.data !== undefined) throw new InvalidOptionError('json', 'contradicts data; give one of them');
-      headers['Content-Type'] ??= 'application/json';
-      request.body = JSON.stringify(options.json);
-    } else if (options.data !== undefined && options.data !== null) {
-      request.body = await this.encodeData(options.data, context);
-    }
-    request.url = withParams(joinPath(request.url, path), params);
+    if (json !== undefined) request.body = JSON.stringify(json);
+    else if (data !== null) request.body = await this.encodeData(data, context);
+    request.url = withParams(joinPath(request.url, path), params, options.params);
     request.mergeHeaders(headers);
     request.mergeHeaders(options.headers);
     await this.preConnect(request, context);
     return await request.send();
+  }
+
+  async #read(http: HttpResponse, raw: boolean, context: CallContext): Promise<ApiResponse> {
+    if (await this.success(http, context)) {
+      return raw ? new RawResponse(http, http.body) : this.#wrap(http, await this.parseBody(http, context));
+    }
+    const details = await this.parseError(http, context);
+    throw makeProviderError(details, {
+      ...details,
+      provider: this.provider,
+      request: `${http.request.method} ${maskUrl(http.url)}`,
+      status: http.status,
+      retryAfter: readRetryAfter(http.headers['retry-after']) ?? details.retryAfter ?? null,
+    });
   }
 
   #wrap(http: HttpResponse, object: unknown): ApiResponse {

@@ -35,6 +35,9 @@ export interface ProviderErrorInit extends Omit<ProviderErrorDetails, 'message' 
   readonly retryAfter: number | null;
 }
 
+// Not by status: providers limit rates with 400 and 403 too, and tell it by their code.
+const RETRYABLE: ReadonlySet<string> = new Set(['ERR_RATE_LIMIT', 'ERR_SERVICE_UNAVAILABLE']);
+
 /** The provider got the request and refused it. */
 export class ProviderError extends CloudlaneError {
   readonly provider: string;
@@ -55,7 +58,7 @@ export class ProviderError extends CloudlaneError {
     this.providerCode = init.providerCode ?? null;
     this.requestId = init.requestId ?? null;
     this.retryAfter = init.retryAfter;
-    this.retryable = init.status === 429 || init.status >= 502;
+    this.retryable = RETRYABLE.has(code);
   }
 }
 
@@ -158,7 +161,10 @@ function kindOf(status: number): ProviderErrorKind {
 /** Milliseconds of a `Retry-After` field: seconds or an HTTP date. null if there is none, or none that can be read. */
 export function readRetryAfter(value: string | undefined, now: number = Date.now()): number | null {
   if (value === undefined) return null;
-  if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;
+  if (/^\s*\d+\s*$/.test(value)) {
+    const milliseconds = Number(value) * 1000;
+    return Number.isSafeInteger(milliseconds) ? milliseconds : null;
+  }
   // Only with GMT: of the other forms Date would make local time.
   const date = /GMT\s*$/.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(date) ? null : Math.max(0, date - now);
