@@ -31,7 +31,7 @@ export {
   runningOperation,
   type WaitOptions,
 } from './operation.ts';
-export { createPager, type FetchPage, type Page, type PageOptions, type Pager } from './pager.ts';
+export { createPager, type FetchPage, type Page, type PageOptions, type Pager, RepeatedCursorError } from './pager.ts';
 export {
   type DriverClass,
   getDriver,

@@ -1,5 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { CallOptions } from '@cloudlane/connection';
+import { InvalidOptionError } from '@cloudlane/proxy';
 import { CloudlaneError } from '@cloudlane/transport';
 
 export type OperationState = 'pending' | 'running' | 'done' | 'failed';
@@ -8,7 +9,7 @@ export type OperationState = 'pending' | 'running' | 'done' | 'failed';
 export interface WaitOptions extends CallOptions {
   /** Milliseconds between polls. @defaultValue 2_000 */
   readonly pollMs?: number | undefined;
-  /** Milliseconds to wait in all. @defaultValue 600_000 */
+  /** Milliseconds to wait in all; the last look is at their end. Infinity: as long as it takes. @defaultValue 600_000 */
   readonly maxWaitMs?: number | undefined;
   /** Called after each poll. `progress` is in percent, null if the provider does not tell. */
   readonly onPoll?: ((state: OperationState, progress: number | null) => void) | undefined;
@@ -25,7 +26,8 @@ export interface Operation<T = void> {
   readonly raw: unknown;
   /**
    * Polls until it is done.
-   * @throws OperationFailedError if it fails, OperationTimeoutError after `maxWaitMs`, `signal.reason` if aborted
+   * @throws OperationFailedError if it fails, OperationTimeoutError after `maxWaitMs`, `signal.reason` if aborted,
+   * InvalidOptionError if `pollMs` or `maxWaitMs` is no number of milliseconds
    */
   wait(options?: WaitOptions): Promise<T>;
 }
@@ -74,6 +76,9 @@ export function runningOperation<T>(
   return { ...status, id, wait: (options) => waitFor(id, status, poll, finish, options ?? {}) };
 }
 
+// setTimeout fires at once beyond this (2^31 - 1).
+const LONGEST = 2_147_483_647;
+
 async function waitFor<T>(
   id: string,
   first: OperationStatus,
@@ -82,12 +87,16 @@ async function waitFor<T>(
   options: WaitOptions,
 ): Promise<T> {
   const { pollMs = 2_000, maxWaitMs = 600_000, onPoll, ...callOptions } = options;
+  if (!(pollMs >= 0 && pollMs <= LONGEST))
+    throw new InvalidOptionError('pollMs', `must be milliseconds from 0 to ${LONGEST}`);
+  if (!(maxWaitMs >= 0)) throw new InvalidOptionError('maxWaitMs', 'must be milliseconds from 0');
   const end = performance.now() + maxWaitMs;
   for (let status = first; ; ) {
     if (status.state === 'done') return await finish(callOptions);
     if (status.state === 'failed') throw new OperationFailedError(id, status.reason ?? 'the provider gives no reason');
-    if (performance.now() + pollMs > end) throw new OperationTimeoutError(id, maxWaitMs);
-    await pause(pollMs, options.signal);
+    const left = end - performance.now();
+    if (left <= 0) throw new OperationTimeoutError(id, maxWaitMs);
+    await pause(Math.min(pollMs, Math.ceil(left)), options.signal);
     status = await poll(callOptions);
     onPoll?.(status.state, status.progress);
   }

@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { CloudlaneError } from '@cloudlane/transport';
 
 /** One page of a list, as the provider sent it. */
 export interface Page<T> {
@@ -30,6 +31,13 @@ export interface PageOptions {
 /** Fetches the page that begins at `after`; null: the first. */
 export type FetchPage<T> = (after: string | null) => Promise<Page<T>>;
 
+/** A provider sent a cursor for the second time: its list would never end. */
+export class RepeatedCursorError extends CloudlaneError {
+  constructor() {
+    super('The provider sent the same cursor twice; the list would never end', 'ERR_REPEATED_CURSOR');
+  }
+}
+
 /**
  * Makes a pager. Ends at the first page whose `next` is null or empty, not at an empty page; a provider that sends the
  * same cursor twice would never end, so that is an error.
@@ -37,21 +45,19 @@ export type FetchPage<T> = (after: string | null) => Promise<Page<T>>;
  */
 export function createPager<T>(fetchPage: FetchPage<T>, options: PageOptions = {}): Pager<T> {
   const { after = null, limit = Number.POSITIVE_INFINITY, pageSize } = options;
-  for (const [name, value] of Object.entries({ limit, pageSize })) {
-    if (value !== undefined && value !== Number.POSITIVE_INFINITY && !(Number.isInteger(value) && value > 0)) {
-      throw new InvalidOptionError(name, 'must be a whole number from 1');
-    }
-  }
+  if (limit !== Number.POSITIVE_INFINITY) checkCount('limit', limit, 1);
+  if (pageSize !== undefined) checkCount('pageSize', pageSize, 1);
   async function* pages(): AsyncGenerator<Page<T>> {
     let left = limit;
+    const seen = new Set<string>(after === null ? [] : [after]);
     for (let cursor: string | null = after; ; ) {
       const page = await fetchPage(cursor);
       const items = page.items.length > left ? page.items.slice(0, left) : page.items;
       left -= items.length;
       yield items === page.items ? page : { ...page, items };
       if (left <= 0 || page.next === null || page.next === '') return;
-      if (page.next === cursor)
-        throw new Error(`the provider sent the cursor ${JSON.stringify(cursor)} twice; the list would never end`);
+      if (seen.has(page.next)) throw new RepeatedCursorError();
+      seen.add(page.next);
       cursor = page.next;
     }
   }
@@ -70,9 +76,15 @@ export function createPager<T>(fetchPage: FetchPage<T>, options: PageOptions = {
     pages,
     [Symbol.asyncIterator]: () => items(Number.POSITIVE_INFINITY),
     async all({ limit: most = Number.POSITIVE_INFINITY } = {}) {
+      if (most !== Number.POSITIVE_INFINITY) checkCount('limit', most, 0);
       const list: T[] = [];
       for await (const item of items(most)) list.push(item);
       return list;
     },
   };
+}
+
+function checkCount(option: string, value: number, least: number): void {
+  if (!(Number.isInteger(value) && value >= least))
+    throw new InvalidOptionError(option, `must be a whole number from ${least}`);
 }
