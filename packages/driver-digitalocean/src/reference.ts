@@ -6,6 +6,7 @@ export function idIn(reference: Ref, option: string): string {
   const id: unknown = reference == null ? null : idOf(reference);
   if (typeof id !== 'string' || id.trim() === '')
     throw new InvalidOptionError(option, 'must be an id, or what has one');
+  if (/[\p{Cc}\p{Cs}]/u.test(id)) throw new InvalidOptionError(option, 'contains a character that no id has');
   return id;
 }
 
