@@ -83,6 +83,9 @@ await show('getObject (https)', 'constructor http_proxy', tunnelled, north, asyn
   (await tunnelled.getObject('tunnel', 'a.txt')).text(),
 );
 
+for (const [proxy, name] of NAMES)
+  console.log(`proxy ${name}  ${formatProxy(parseProxyUrl(proxy.urlWithCredentials))}`);
+console.log(`S3           ${plain.endpoint}, ${secure.endpoint}\n`);
 console.log(
   formatTable(['CALL', 'PROXY SET BY', 'ROUTE TAKEN', 'BECAUSE', 'WHAT THE PROXY SAW', 'CONNECTION', 'MS'], rows),
 );
