@@ -28,7 +28,13 @@ describe('cloudlane route', () => {
   });
 
   test('prints JSON that holds no password', async () => {
-    const { out } = await runCommand(['route', 'https://user:origin-pw@a.example/?token=t0ken', '--json', '--http-proxy', 'http://u:s3cr3t@p.example']);
+    const { out } = await runCommand([
+      'route',
+      'https://user:origin-pw@a.example/?token=t0ken',
+      '--json',
+      '--http-proxy',
+      'http://u:s3cr3t@p.example',
+    ]);
     const [explanation] = JSON.parse(out);
     expect(explanation).toMatchObject({
       url: 'https://user:***@a.example/?token=***',
@@ -45,9 +51,17 @@ describe('cloudlane route', () => {
   });
 
   test.each([
-    ['a proxy of an unknown scheme', ['route', 'http://a.example', '--http-proxy', 'ftp://u:s3cr3t@p.example'], /given by --http-proxy .*its scheme is unknown\. Write it as/],
+    [
+      'a proxy of an unknown scheme',
+      ['route', 'http://a.example', '--http-proxy', 'ftp://u:s3cr3t@p.example'],
+      /given by --http-proxy .*its scheme is unknown\. Write it as/,
+    ],
     ['a URL that is none', ['route', 'a.example'], /The option url cannot be used/],
-    ['flags that contradict', ['route', 'http://a.example', '--direct', '--http-proxy', 'http://p.example'], /cannot be used with option/],
+    [
+      'flags that contradict',
+      ['route', 'http://a.example', '--direct', '--http-proxy', 'http://p.example'],
+      /cannot be used with option/,
+    ],
     ['an unknown command', ['roue'], /unknown command 'roue'/],
     ['an unknown flag', ['route', 'http://a.example', '--prox'], /unknown option '--prox'/],
     ['no URL', ['route'], /missing required argument 'url'/],

@@ -8,7 +8,11 @@ export interface Ran {
 }
 
 /** Runs a command line in this process, in an environment of its own. */
-export async function runCommand(args: readonly string[], env: Readonly<Record<string, string>> = {}, signal?: AbortSignal): Promise<Ran> {
+export async function runCommand(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  signal?: AbortSignal,
+): Promise<Ran> {
   const out: string[] = [];
   const err: string[] = [];
   const code = await run(args, {
