@@ -1,5 +1,6 @@
 // The certificates, servers and transports of this folder's tests. What a test opens is closed after it.
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   createCa,
   type LabOrigin,
@@ -68,5 +69,12 @@ export async function expectNothingLeft(
   ...servers: readonly Pick<LabProxy, 'waitUntilIdle'>[]
 ): Promise<void> {
   await Promise.all(servers.map((server) => server.waitUntilIdle()));
+  // A server may hear of it first.
+  for (let turn = 0; turn < 1000 && transport.connections.length > 0; turn += 1) await nextTurn();
   expect(transport.connections).toEqual([]);
+}
+
+/** For what nobody tells: looks again at each turn of the event loop. */
+export async function until(reached: () => boolean): Promise<void> {
+  while (!reached()) await nextTurn();
 }

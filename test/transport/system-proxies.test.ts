@@ -38,7 +38,8 @@ const SCUTIL_PAC = `<dictionary> {
 `;
 
 describe('macOS, by recorded output of scutil and the parser of mac-system-proxy', () => {
-  const playing = (record: string) => () => Promise.resolve({ getMacSystemProxy: async () => parseScutilOutput(record) });
+  const playing = (record: string) => () =>
+    Promise.resolve({ getMacSystemProxy: async () => parseScutilOutput(record) });
 
   test('reads the proxy of each scheme and the exceptions', async () => {
     const system = await readSystemProxies('darwin', playing(SCUTIL));

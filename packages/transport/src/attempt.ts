@@ -26,6 +26,8 @@ export class Attempt {
   readonly timeouts: ResolvedTimeouts;
   /** Where the try is now. Whoever moves it on sets it first, so that a failure is blamed on the right phase. */
   phase: Phase;
+  /** Whether it waits for a connection because all that `maxSockets` allows are taken. */
+  isQueued = false;
   hasConnectedToProxy = false;
   /** The connection that carries the request, once there is one. */
   connection: (() => ConnectionInfo) | null = null;
@@ -71,15 +73,13 @@ export class Attempt {
 
   timedOut(deadline: keyof ResolvedTimeouts): TimeoutError {
     const milliseconds = this.timeouts[deadline];
-    return new TimeoutError(
-      `${this}: ${WAITING_FOR[this.phase]} took longer than ${milliseconds} ms (timeout.${deadline})`,
-      {
-        ...this.facts(),
-        retryable: !isSent(this.phase),
-        deadline,
-        milliseconds,
-      },
-    );
+    const what = this.isQueued ? 'waiting for a free connection' : WAITING_FOR[this.phase];
+    return new TimeoutError(`${this}: ${what} took longer than ${milliseconds} ms (timeout.${deadline})`, {
+      ...this.facts(),
+      retryable: !isSent(this.phase),
+      deadline,
+      milliseconds,
+    });
   }
 
   closed(): ClosedError {

@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import { PassThrough, pipeline, Readable, Stream, Transform } from 'node:stream';
 import { InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
 import axios, {
   AxiosError,
@@ -10,9 +10,10 @@ import axios, {
 } from 'axios';
 import { ACCEPTED_ENCODINGS, decodeBody } from './content-encoding.ts';
 import { CloudlaneError } from './errors.ts';
+import { isError, messageOf } from './foreign-error.ts';
 import { maskHeaders, maskUrl } from './masking.ts';
 import { printAs, serializeAs } from './printing.ts';
-import type { RequestBody } from './request-body.ts';
+import { isBuffered, type RequestBody } from './request-body.ts';
 import { basicCredentials } from './request-headers.ts';
 import type { TlsOptions } from './tls.ts';
 import type { Transport } from './transport.ts';
@@ -107,11 +108,7 @@ function toRequest(
   const decompress = config.decompress !== false && config.responseType !== 'stream';
   if (decompress) headers.set('Accept-Encoding', ACCEPTED_ENCODINGS, false);
   if (config.auth) headers.set('Authorization', basicCredentials(config.auth.username, config.auth.password));
-  const body = toBody(config.data, headers);
-  const limit = config.maxBodyLength ?? -1;
-  if (limit >= 0 && (typeof body === 'string' || body instanceof Uint8Array) && Buffer.byteLength(body) > limit) {
-    throw new AxiosError('Request body larger than maxBodyLength limit', AxiosError.ERR_BAD_REQUEST);
-  }
+  const body = limit(toBody(config.data, headers), config.maxBodyLength ?? -1);
   const { http_proxy, noProxy, trustEnv, system, source, tls, proxyTls, onUploadProgress } = config;
   const given = Object.fromEntries(
     Object.entries({ http_proxy, noProxy, trustEnv, system, source, tls, proxyTls }).filter(
@@ -140,6 +137,29 @@ function toRequest(
   };
 }
 
+function limit(body: RequestBody | null, most: number): RequestBody | null {
+  if (body === null || most < 0) return body;
+  if (!isBuffered(body)) return limitStream(body, most);
+  if (Buffer.byteLength(body) > most) throw bodyTooLong();
+  return body;
+}
+
+async function* limitStream(
+  body: Exclude<RequestBody, string | Uint8Array>,
+  most: number,
+): AsyncGenerator<Uint8Array | string> {
+  let length = 0;
+  for await (const chunk of body) {
+    length += Buffer.byteLength(chunk);
+    if (length > most) throw bodyTooLong();
+    yield chunk;
+  }
+}
+
+function bodyTooLong(): AxiosError {
+  return new AxiosError('Request body larger than maxBodyLength limit', AxiosError.ERR_BAD_REQUEST);
+}
+
 // After axios' transformRequest: objects are JSON by now, URLSearchParams strings.
 function toBody(data: unknown, headers: AxiosHeaders): RequestBody | null {
   if (data === undefined || data === null || data === '') return null;
@@ -151,9 +171,10 @@ function toBody(data: unknown, headers: AxiosHeaders): RequestBody | null {
     if (type) headers.setContentType(type);
     return encoded.body as unknown as RequestBody;
   }
-  if (data instanceof Readable && 'getHeaders' in data && typeof data.getHeaders === 'function')
-    headers.set(data.getHeaders());
-  return data as RequestBody;
+  if (!(data instanceof Stream)) return data as RequestBody;
+  // The npm package form-data, which axios itself uses for postForm(), is a stream of the oldest kind.
+  if ('getHeaders' in data && typeof data.getHeaders === 'function') headers.set(data.getHeaders());
+  return data instanceof Readable ? data : data.pipe(new PassThrough());
 }
 
 async function readData(
@@ -161,46 +182,59 @@ async function readData(
   config: InternalAxiosRequestConfig,
   release: () => void,
 ): Promise<unknown> {
-  const { responseType, decompress, maxContentLength = -1, onDownloadProgress } = config;
-  const encoding = response.headers['content-encoding'];
-  const body = decompress === false ? response.body : decodeBody(response.body, encoding);
-  if (onDownloadProgress) reportDownload(response, onDownloadProgress);
+  const { responseType, decompress, onDownloadProgress } = config;
+  const received = onDownloadProgress ? reportDownload(response, onDownloadProgress) : response.body;
+  const body = decompress === false ? received : decodeBody(received, response.headers['content-encoding']);
+  // As axios does: who reads the headers must not decode again.
+  if (body !== received) delete response.headers['content-encoding'];
   if (responseType === 'stream') {
     response.body.once('close', release);
     return body;
   }
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    length += chunk.length;
-    if (maxContentLength >= 0 && length > maxContentLength) {
-      throw new AxiosError(`maxContentLength size of ${maxContentLength} exceeded`, AxiosError.ERR_BAD_RESPONSE);
-    }
-  }
+  const bytes = await readBytes(body, config);
   release();
-  const bytes = Buffer.concat(chunks);
   if (responseType === 'arraybuffer') return bytes;
   const text = bytes.toString((config.responseEncoding as BufferEncoding | undefined) ?? 'utf8');
   // As axios does: a byte order mark is no part of the text.
   return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
 }
 
+async function readBytes(body: Readable, config: InternalAxiosRequestConfig): Promise<Buffer> {
+  const { maxContentLength: most = -1 } = config;
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of body) {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (most >= 0 && length > most) {
+        throw new AxiosError(`maxContentLength size of ${most} exceeded`, AxiosError.ERR_BAD_RESPONSE);
+      }
+    }
+  } catch (error) {
+    // What a decoder says of a corrupt body.
+    if (isError(error) && 'errno' in error) throw new AxiosError(messageOf(error), AxiosError.ERR_BAD_RESPONSE);
+    throw error;
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The body as it came, counted on its way. */
 function reportDownload(
   response: TransportResponse,
   report: NonNullable<InternalAxiosRequestConfig['onDownloadProgress']>,
-): void {
+): Readable {
   const length = Number(response.headers['content-length'] ?? Number.NaN);
   const total = Number.isNaN(length) ? {} : { total: length };
   let loaded = 0;
-  const push = response.body.push;
-  response.body.push = (chunk: Buffer | null, ...rest) => {
-    if (chunk !== null) {
+  const counter = new Transform({
+    transform(chunk: Buffer, _encoding, callback) {
       loaded += chunk.length;
       report({ loaded, ...total, bytes: chunk.length, lengthComputable: !Number.isNaN(length), download: true });
-    }
-    return push.call(response.body, chunk, ...rest);
-  };
+      callback(null, chunk);
+    },
+  });
+  return pipeline(response.body, counter, () => {});
 }
 
 interface SentRequest {

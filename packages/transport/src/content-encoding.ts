@@ -19,13 +19,13 @@ export function decodeBody(body: Readable, contentEncoding: string | undefined):
   for (const coding of codings.reverse()) {
     const decoder = makeDecoder(coding);
     if (decoder === null) return body;
-    decoders.push(decoder);
+    decoders.push(takingNothing(decoder));
   }
   // pipeline passes an error on in both directions, so that the connection is never left half-read.
   return decoders.reduce<Readable>((source, decoder) => pipeline(source, decoder, () => {}), body);
 }
 
-function makeDecoder(coding: string): Transform | null {
+function makeDecoder(coding: string): zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress | null {
   switch (coding) {
     case 'gzip':
     case 'x-gzip':
@@ -37,6 +37,13 @@ function makeDecoder(coding: string): Transform | null {
     default:
       return null;
   }
+}
+
+// Answers to HEAD, 204 and 304 say how a body would be coded, but have none.
+function takingNothing(decoder: zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress): Transform {
+  const flush = decoder._flush;
+  decoder._flush = (callback) => (decoder.bytesWritten === 0 ? callback() : flush.call(decoder, callback));
+  return decoder;
 }
 
 /** Reads a stream into one buffer. @throws InvalidOptionError if it is longer than `limit` bytes */

@@ -102,10 +102,11 @@ class Exchange {
       return;
     }
     try {
-      const sent = await sendStream(this.#request, body, length, onUploadProgress, () => this.#isRefused());
+      const sent = await sendStream(this.#request, body, length, onUploadProgress);
       if (this.#isRefused()) {
         // The rest will not be sent, so that the connection is spent once the answer is read.
         this.#request.shouldKeepAlive = false;
+        if (this.#response?.readableEnded) this.#request.destroy();
       } else if (!this.#request.destroyed) {
         if (length === null || sent === length) this.#request.end();
         else this.#stop(this.#attempt.wrongLength(length, sent));

@@ -30,37 +30,70 @@ export function checkBody(body: unknown): asserts body is RequestBody {
 }
 
 /**
- * Writes a streamed body with back-pressure and ends the request. Stops reading the source early when the request is
- * over before it: closed, or `isAnswered` (the server has refused and does not want the rest).
- * @returns bytes written; fewer than `declared` only if it stopped early
+ * Writes a streamed body with back-pressure; whoever calls ends the request. The source is closed at once when the
+ * request is over before it: closed, or refused (an answer from 300 on: the server does not want the rest).
+ * @returns bytes read from the source; they differ from `declared` only if the request must not be ended
  */
 export async function sendStream(
   request: ClientRequest,
   body: Exclude<RequestBody, string | Uint8Array>,
   declared: number | null,
   onProgress: UploadProgress | undefined,
-  isAnswered: () => boolean,
 ): Promise<number> {
+  const source = toReadable(body);
+  let isOver = request.destroyed;
+  const leave = (): void => {
+    isOver = true;
+    source.destroy();
+  };
+  request.once('close', leave).once('response', ({ statusCode = 0 }) => statusCode >= 300 && leave());
   let sent = 0;
-  // Leaving the loop destroys the source.
-  for await (const chunk of body) {
-    if (request.destroyed || isAnswered()) return sent;
-    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    sent += bytes.length;
-    if (declared !== null && sent > declared) return sent;
-    if (!request.write(bytes)) await drained(request);
+  const write = async (bytes: Uint8Array): Promise<void> => {
+    if (!request.write(bytes)) await drained(request, source);
     onProgress?.(sent, declared);
+  };
+  let last: Uint8Array | null = null;
+  try {
+    for await (const chunk of source) {
+      const bytes: Uint8Array = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+      if (isOver) return sent;
+      if (bytes.length === 0) continue;
+      sent += bytes.length;
+      if (declared === null || sent < declared) await write(bytes);
+      else if (sent > declared) return sent;
+      // Held back until the source has ended, so that no server takes the start of a longer body for the whole.
+      else last = bytes;
+    }
+    if (last !== null) await write(last);
+  } catch (error) {
+    // A source that we closed ourselves complains of it.
+    if (!isOver) throw error;
+  } finally {
+    request.off('close', leave);
   }
   return sent;
 }
 
-function drained(request: ClientRequest): Promise<void> {
+// Only a Readable can be closed while somebody waits for its next chunk.
+function toReadable(body: Exclude<RequestBody, string | Uint8Array>): Readable {
+  if (body instanceof Readable) return body;
+  return 'getReader' in body ? Readable.fromWeb(body) : Readable.from(body);
+}
+
+// Until more can be written, or nothing needs to be: the request or the source is closed.
+function drained(request: ClientRequest, source: Readable): Promise<void> {
+  if (request.destroyed || source.destroyed) return Promise.resolve();
+  // Once the answer is complete Node tells no more of 'drain' on the request, though it may still be sent.
+  const { socket } = request;
   return new Promise((resolve) => {
     const done = (): void => {
       request.off('drain', done).off('close', done);
+      source.off('close', done);
+      socket?.off('drain', done);
       resolve();
     };
-    if (request.destroyed) return resolve();
     request.on('drain', done).on('close', done);
+    source.on('close', done);
+    socket?.on('drain', done);
   });
 }

@@ -1,5 +1,5 @@
-import type { OutgoingHttpHeaders } from 'node:http';
-import { InvalidOptionError, type Route } from '@cloudlane/proxy';
+import { type OutgoingHttpHeaders, validateHeaderValue } from 'node:http';
+import { InvalidOptionError, type ProxyServer, type Route } from '@cloudlane/proxy';
 import { isBuffered, type RequestBody } from './request-body.ts';
 import type { RequestHeaders } from './transport-options.ts';
 
@@ -24,20 +24,42 @@ export function partHeaders(headers: RequestHeaders, url: URL, body: RequestBody
     const lower = name.toLowerCase();
     if (names.has(lower)) throw new InvalidOptionError(`headers.${name}`, 'is given twice in different spellings');
     names.add(lower);
-    if (lower === 'proxy-authorization') proxyAuthorization = String(value);
+    if (lower === 'proxy-authorization') proxyAuthorization = checkedValue(name, value);
     else if (!lower.startsWith('proxy-')) origin[name] = Array.isArray(value) ? [...value] : (value as string | number);
   }
-  if (proxyAuthorization !== null && route.kind !== 'direct' && route.proxy.credentials !== undefined) {
+  if (proxyAuthorization !== null && route.kind !== 'direct' && hasCredentials(route.proxy)) {
     throw new InvalidOptionError(
       'headers.Proxy-Authorization',
       'contradicts the credentials of the proxy; give one of them',
     );
   }
-  if (url.username !== '' && !names.has('authorization')) {
-    origin.Authorization = basicCredentials(decodeURIComponent(url.username), decodeURIComponent(url.password));
+  if (url.username + url.password !== '' && !names.has('authorization')) {
+    origin.Authorization = basicCredentials(decodeUserinfo(url.username), decodeUserinfo(url.password));
   }
   frameBody(origin, names, body);
   return { origin, proxyAuthorization: route.kind === 'direct' ? null : proxyAuthorization };
+}
+
+function hasCredentials({ credentials, headers = {} }: ProxyServer): boolean {
+  return credentials !== undefined || Object.keys(headers).some((name) => name.toLowerCase() === 'proxy-authorization');
+}
+
+// CONNECT is written by us, so that Node does not see this header.
+function checkedValue(name: string, value: unknown): string {
+  try {
+    validateHeaderValue(name, String(value));
+  } catch {
+    throw new InvalidOptionError(`headers.${name}`, 'contains a character that no header can carry');
+  }
+  return String(value);
+}
+
+function decodeUserinfo(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new InvalidOptionError('url', 'has a malformed percent escape in its credentials; % itself is written %25');
+  }
 }
 
 /** The declared or known length of a body, in bytes; null if it is sent in chunks. */
@@ -57,10 +79,18 @@ function frameBody(origin: OutgoingHttpHeaders, names: ReadonlySet<string>, body
   if (declared !== null && !(Number.isSafeInteger(declared) && declared >= 0)) {
     throw new InvalidOptionError('headers.Content-Length', 'must be a whole number of bytes');
   }
-  if (body === null) return;
+  if (declared !== null && names.has('transfer-encoding')) {
+    throw new InvalidOptionError('headers.Content-Length', 'contradicts Transfer-Encoding; give one of them');
+  }
+  if (body === null) {
+    if (declared !== null && declared > 0)
+      throw new InvalidOptionError('headers.Content-Length', `says ${declared}, but there is no body`);
+    return;
+  }
   if (isBuffered(body)) {
     const length = Buffer.byteLength(body);
-    if (declared === null && !names.has('transfer-encoding')) origin['Content-Length'] = length;
+    if (names.has('transfer-encoding')) return;
+    if (declared === null) origin['Content-Length'] = length;
     else if (declared !== length)
       throw new InvalidOptionError('headers.Content-Length', `says ${declared}, but the body has ${length} bytes`);
   } else if (declared === null && !names.has('transfer-encoding')) origin['Transfer-Encoding'] = 'chunked';

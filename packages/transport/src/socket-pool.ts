@@ -40,14 +40,15 @@ interface Connection {
   /** The try that uses it now. */
   attempt: Attempt | null;
   readonly dialling: AbortController;
+  /** Ends it while it is idle: bytes nobody asked for (a 408 before a close, say) belong to no request. */
+  readonly spoil: () => void;
 }
 
 interface Job {
   readonly request: ClientRequest;
   readonly attempt: Attempt;
   readonly dial: Dial;
-  /** Takes our hook off `request.destroy` again. */
-  unhook: () => void;
+  leaveQueue: () => void;
 }
 
 /** Counts the connections of one transport, so that `connections` can show them newest first. */
@@ -106,16 +107,21 @@ export class SocketPool {
       this.#bind(idle, request, attempt);
       return;
     }
-    const job: Job = { request, attempt, dial, unhook: () => {} };
+    const job: Job = { request, attempt, dial, leaveQueue: () => {} };
     if (lane.open < this.#limits.maxSockets) {
       this.#open(lane, job);
       return;
     }
     lane.queue.push(job);
-    job.unhook = onDestroy(request, () => {
+    attempt.isQueued = true;
+    const unhook = onDestroy(request, () => {
       lane.queue.splice(lane.queue.indexOf(job), 1);
       fail(request);
     });
+    job.leaveQueue = () => {
+      attempt.isQueued = false;
+      unhook();
+    };
   }
 
   /** Ends every connection now. Requests under way and waiting fail. */
@@ -124,7 +130,7 @@ export class SocketPool {
     const ends: Promise<void>[] = [];
     for (const lane of this.#lanes.values()) {
       for (const job of lane.queue.splice(0)) {
-        job.unhook();
+        job.leaveQueue();
         fail(job.request, job.attempt.closed());
       }
     }
@@ -160,6 +166,7 @@ export class SocketPool {
       request,
       attempt,
       dialling: new AbortController(),
+      spoil: () => void connection.socket?.destroy(),
     };
     lane.open += 1;
     this.#connections.add(connection);
@@ -205,6 +212,7 @@ export class SocketPool {
       request.reusedSocket = true;
       socket.ref();
       socket.setTimeout(0);
+      socket.off('data', connection.spoil);
     }
     connection.state = 'ACTIVE';
     connection.requestCount += 1;
@@ -228,7 +236,7 @@ export class SocketPool {
     if (!reusable) return void socket.destroy();
     const next = lane.queue.shift();
     if (next) {
-      next.unhook();
+      next.leaveQueue();
       this.#bind(connection, next.request, next.attempt);
       return;
     }
@@ -237,6 +245,7 @@ export class SocketPool {
     connection.state = 'IDLE';
     lane.idle.push(connection);
     socket.setTimeout(idleTimeout);
+    socket.on('data', connection.spoil);
     socket.unref();
   }
 
@@ -251,7 +260,7 @@ export class SocketPool {
     lane.open -= 1;
     const next = this.#closed ? undefined : lane.queue.shift();
     if (next) {
-      next.unhook();
+      next.leaveQueue();
       this.#open(lane, next);
     } else if (lane.open === 0) this.#lanes.delete(lane.key.origin);
   }
@@ -265,7 +274,6 @@ function takeUsable(lane: Lane): Connection | null {
   return null;
 }
 
-// Bytes nobody asked for (a 408 before a close, say) belong to no request: such a connection is spent.
 function isUsable(socket: Socket): boolean {
   return !socket.destroyed && socket.readable && socket.writable && socket.readableLength === 0;
 }

@@ -36,6 +36,8 @@ const LONGEST = 2_147_483_647;
  */
 export function resolveTimeouts(timeout: number | Timeouts | undefined, base: ResolvedTimeouts): ResolvedTimeouts {
   if (timeout === undefined) return base;
+  if (typeof timeout !== 'number' && (typeof timeout !== 'object' || timeout === null))
+    throw new InvalidOptionError('timeout', 'must be milliseconds, or an object of them');
   const given: Timeouts = typeof timeout === 'number' ? { total: timeout } : timeout;
   const resolved = { ...base };
   for (const [name, value] of Object.entries(given)) {

@@ -72,7 +72,7 @@ export class Transport {
     const { route, explain } = chooseRoute(url, request);
     const body = request.body ?? null;
     if (body !== null) checkBody(body);
-    const method = request.method?.toUpperCase() ?? 'GET';
+    const method = request.method?.toUpperCase() || 'GET';
     const attempt = new Attempt(method, url, route, resolveTimeouts(request.timeout, this.#options.timeouts));
     if (this.#closed) throw attempt.closed();
     const headers = partHeaders(request.headers ?? {}, url, body, route);
