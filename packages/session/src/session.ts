@@ -16,7 +16,7 @@ import {
   sharedTransport,
   type Timeouts,
   type TlsOptions,
-  type Transport,
+  Transport,
 } from '@cloudlane/transport';
 import { type Auth, applyAuth } from './auth.ts';
 import { HttpResponse } from './http-response.ts';
@@ -62,6 +62,7 @@ export class Session {
       ...unknown
     } = defaults;
     refuseUnknown(unknown);
+    checkForTransport({ tls, proxyTls, timeout });
     // An environment that is broken harms the request that needs it; the rest is refused at once.
     resolveRoute(ANYWHERE, { noProxy, trustEnv, env: {} });
     this.transport = transport ?? sharedTransport();
@@ -236,6 +237,12 @@ function checkProxyTls(proxy: ProxySetting | null): void {
     'proxyTls',
     `needs an https:// proxy, and ${proxy.source} names a ${route.proxy.scheme}:// one`,
   );
+}
+
+/** A transport knows which deadlines and TLS options are possible, and says so when it is made; it opens nothing. */
+function checkForTransport(options: Pick<SessionOptions, 'tls' | 'proxyTls' | 'timeout'>): void {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  if (given.length > 0) new Transport(Object.fromEntries(given));
 }
 
 // A misspelled http_proxy must not become a direct connection.
