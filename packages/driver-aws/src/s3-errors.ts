@@ -16,11 +16,13 @@ export class WrongRegionError extends ProviderError {
   readonly region: string | null;
 
   constructor(found: BucketPlace, init: ProviderErrorInit) {
-    const place =
-      found.region === null ? `at ${found.endpoint ?? 'another endpoint'}` : `in the region ${found.region}`;
-    const remedy = found.region === null ? 'region and endpoint' : `region: '${found.region}'`;
-    const both = found.region !== null && found.hasEndpoint ? ', and the endpoint of that region' : '';
-    super(`the bucket is ${place}, not in ${found.signedFor}; set ${remedy}${both}`, init, 'ERR_WRONG_REGION');
+    const { region, endpoint, signedFor, hasEndpoint } = found;
+    const place = region === null ? (endpoint ?? 'another endpoint') : `the region ${region}`;
+    const remedy =
+      region === null
+        ? 'set region and endpoint'
+        : `set region: '${region}'${hasEndpoint ? ', and the endpoint of that region' : ''}`;
+    super(`this must be asked of ${place}, not of ${signedFor}; ${remedy}`, init, 'ERR_WRONG_REGION');
     this.region = found.region;
   }
 }
