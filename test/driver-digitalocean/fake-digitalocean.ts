@@ -220,6 +220,7 @@ export class FakeDigitalOcean implements AsyncDisposable {
       size_slug: size,
       image: typeof image === 'number' ? { id: image } : { id: 77, slug: image },
       region: { slug: String(region) },
+      networks: { v4: [{ ip_address: '192.0.2.10', type: 'public' }], v6: [] },
       tags: tags.map(String),
     });
     const action = this.#addAction(droplet.id, 'create');
