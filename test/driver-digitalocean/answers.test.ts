@@ -148,6 +148,8 @@ describe('the link to the next page', () => {
 
   test.each([
     `${API}/v2/droplets?page=1`,
+    `${API}/v2/droplets?page=02`,
+    `${API}/v2/droplets?page=9999999999`,
     `${API}/v2/droplets?page=0`,
     `${API}/v2/droplets?per_page=2`,
     'x?page=-3',
@@ -167,6 +169,30 @@ describe('the link to the next page', () => {
       expect(await compute.listNodes().all()).toEqual([]);
     },
   );
+});
+
+test.each([
+  ['completed', { state: 'done', progress: 100 }],
+  ['in-progress', { state: 'running', progress: null }],
+  ['errored', { state: 'failed', progress: null }],
+  ['new-kind', { state: 'running', progress: null }],
+])('an action that is %s from the start is %j', async (status, expected) => {
+  nock(API)
+    .post('/v2/droplets/1/actions')
+    .reply(201, { action: { id: 9, status, type: 'power_on' } });
+  expect(await compute.startNode('1')).toMatchObject({ id: '9', ...expected, raw: { id: 9, status } });
+});
+
+test('a new droplet is created by the action that is named so, not by another one', async () => {
+  const droplet = { id: 1, name: 'a', status: 'new' };
+  const actions = [
+    { id: 7, rel: 'other' },
+    { id: 8, rel: 'create' },
+    { id: 9, rel: 'other' },
+  ];
+  nock(API).post('/v2/droplets').reply(202, { droplet, links: { actions } });
+  const { id } = await compute.createNode({ name: 'a', size: 's', image: 'i' });
+  expect(id).toBe('8');
 });
 
 describe('a refusal', () => {

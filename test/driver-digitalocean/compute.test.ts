@@ -419,6 +419,15 @@ describe('refusals', () => {
     expect(message).not.toContain(TOKEN);
   });
 
+  test('one that says nothing is told by its status', async () => {
+    const fake = await fakeDigitalOcean();
+    fake.refuse(503, null);
+    await expect(computeOf(fake).getNode('1')).rejects.toMatchObject({
+      providerCode: null,
+      message: expect.stringContaining('503: Service Unavailable'),
+    });
+  });
+
   test('an answer without what it should have is malformed', async () => {
     const fake = await fakeDigitalOcean();
     fake.refuse(200, 'nothing');

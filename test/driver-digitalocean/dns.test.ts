@@ -86,6 +86,14 @@ describe('records', () => {
       { data: 'mailto:hostmaster@example.com', flags: 128, tag: 'iodef' },
     ],
     [
+      { type: 'CAA', flags: 0, tag: 'iodef', value: 'report.example.com' },
+      { data: 'report.example.com', flags: 0, tag: 'iodef' },
+    ],
+    [
+      { type: 'CAA', flags: 0, tag: 'issuemail', value: 'ca.example.net; policy=ev' },
+      { data: 'ca.example.net; policy=ev', flags: 0, tag: 'issuemail' },
+    ],
+    [
       { type: 'SRV', priority: 0, weight: 0, port: 0, target: '.' },
       { data: '.', priority: 0, weight: 0, port: 0 },
     ],

@@ -114,9 +114,10 @@ export class FakeDigitalOcean implements AsyncDisposable {
     );
   }
 
-  /** Refuses the next request that is not refused yet. */
-  refuse(status: number, id: string, headers: Readonly<Record<string, string>> = {}): void {
-    this.#refusals.push(new Answer(status, { id, message: `refused as ${id}`, request_id: 'req-1' }, headers));
+  /** Refuses the next request that is not refused yet. @param id the reason; null: without a body */
+  refuse(status: number, id: string | null, headers: Readonly<Record<string, string>> = {}): void {
+    const body = id === null ? null : { id, message: `refused as ${id}`, request_id: 'req-1' };
+    this.#refusals.push(new Answer(status, body, headers));
   }
 
   /** Lets so many requests through before those that are to be refused. */
@@ -337,8 +338,9 @@ function notFound(): Answer {
   return new Answer(404, { id: 'not_found', message: 'The resource you were accessing could not be found.' });
 }
 
-function isTarget({ type, tag }: Row): boolean {
-  return ['CNAME', 'MX', 'NS', 'SRV'].includes(String(type)) || (type === 'CAA' && tag !== 'iodef');
+function isTarget({ type, tag, data }: Row): boolean {
+  if (type === 'CAA') return tag !== 'iodef' && !String(data).includes(';');
+  return ['CNAME', 'MX', 'NS', 'SRV'].includes(String(type));
 }
 
 /** Targets come with a dot at their end and are given back without it. */
