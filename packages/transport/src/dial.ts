@@ -78,7 +78,8 @@ async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) =>
     running.catch(() => {});
     return await Promise.race([running, stopped]);
   } catch (error) {
-    for (const socket of sockets) socket.destroy();
+    // The outermost first: a TCP socket destroyed under its TLS while that handles an event crashes Node.
+    for (const socket of sockets.reverse()) socket.destroy();
     throw attempt.translate(error);
   } finally {
     signal.removeEventListener('abort', abort);

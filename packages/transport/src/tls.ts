@@ -67,7 +67,8 @@ export class TlsProfile {
   /** Starts TLS on a connected socket; the promise of the handshake is the caller's to bound. */
   start(socket: Socket, host: string, peer: string): TLSSocket {
     const name = this.servername ?? host;
-    const session = this.#sessions.get(peer);
+    // A resumed session (TLS 1.3) shows no certificate that could be compared.
+    const session = this.fingerprint256 === undefined ? this.#sessions.get(peer) : undefined;
     const secured = tls.connect({
       socket,
       secureContext: this.secureContext,
@@ -84,7 +85,7 @@ export class TlsProfile {
   /** @returns what is wrong with the certificate in the eyes of `fingerprint256`, or null */
   fingerprintFault(socket: TLSSocket): string | null {
     if (this.fingerprint256 === undefined) return null;
-    const seen = socket.getPeerX509Certificate()?.fingerprint256 ?? 'none';
+    const seen = socket.getPeerCertificate().fingerprint256 ?? 'none';
     return seen === this.fingerprint256
       ? null
       : `the certificate's SHA-256 fingerprint is ${seen}, not ${this.fingerprint256}`;
@@ -114,6 +115,7 @@ export class TlsProfiles {
 
   /** @throws InvalidOptionError naming `${source}.<option>` if an option is unknown, contradicts another or cannot be used */
   get(options: TlsOptions, source: string): TlsProfile {
+    if (typeof options !== 'object' || options === null) throw new InvalidOptionError(source, 'must be an object');
     const known = this.#byOptions.get(options);
     if (known) return known;
     const ca = readAuthorities(options, source);
@@ -134,6 +136,7 @@ function makeProfile(key: string, options: TlsOptions, ca: TlsOptions['ca'], sou
 }
 
 function readAuthorities(options: TlsOptions, source: string): TlsOptions['ca'] {
+  const { verify = true } = options;
   for (const name of Object.keys(options)) {
     if (!KNOWN_OPTIONS.has(name))
       throw new InvalidOptionError(`${source}.${name}`, `is unknown; write ${[...KNOWN_OPTIONS].join(', ')}`);
@@ -141,15 +144,21 @@ function readAuthorities(options: TlsOptions, source: string): TlsOptions['ca'] 
   if ((options.cert === undefined) !== (options.key === undefined)) {
     throw new InvalidOptionError(`${source}.cert`, 'and key belong together; give both or none');
   }
-  if (typeof options.verify !== 'string') return options.ca;
+  if (options.passphrase !== undefined && options.key === undefined)
+    throw new InvalidOptionError(`${source}.passphrase`, 'belongs to a key, which is not given');
+  if (verify === false && options.ca !== undefined)
+    throw new InvalidOptionError(`${source}.ca`, 'is without effect beside verify: false; give one of them');
+  if (typeof verify === 'boolean') return options.ca;
+  if (typeof verify !== 'string')
+    throw new InvalidOptionError(`${source}.verify`, 'must be true, false or the path of a PEM file');
   if (options.ca !== undefined)
     throw new InvalidOptionError(`${source}.verify`, 'as a path contradicts ca; give one of them');
   try {
-    return readFileSync(options.verify);
+    return readFileSync(verify);
   } catch {
     throw new InvalidOptionError(
       `${source}.verify`,
-      `names ${options.verify}, which cannot be read; write true, false or the path of a PEM file`,
+      `names ${verify}, which cannot be read; write true, false or the path of a PEM file`,
     );
   }
 }
