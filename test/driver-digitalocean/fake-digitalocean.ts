@@ -52,6 +52,8 @@ export class FakeDigitalOcean implements AsyncDisposable {
   actionsFail = false;
   /** An empty page comes second in every list that has more than one. */
   emptySecondPage = false;
+  /** Lists of records are not narrowed by type. */
+  ignoresType = false;
   /** Creating a droplet answers with a link to its action. */
   linksActions = true;
   /** Answers to the next requests instead of the right ones; null: the right one. */
@@ -268,7 +270,7 @@ export class FakeDigitalOcean implements AsyncDisposable {
   #listRecords(call: Call, domain: string): unknown {
     const records = this.records.get(domain);
     if (records === undefined) return notFound();
-    const type = call.params.get('type');
+    const type = this.ignoresType ? null : call.params.get('type');
     return this.#page(
       call,
       'domain_records',
