@@ -6,6 +6,7 @@ function listOf(pages: Readonly<Record<string, readonly [items: readonly number[
   const asked: (string | null)[] = [];
   const fetch = async (after: string | null): Promise<Page<number>> => {
     asked.push(after);
+    if (asked.length > 20) throw new Error('the list does not end');
     const [items, next] = pages[after ?? 'first'] ?? [[], null];
     return { items, next, raw: { after } };
   };

@@ -136,16 +136,9 @@ export class HttpResponse {
   }
 
   async #read(): Promise<Buffer> {
-    const { body } = this.#transported;
     const encoding = this.headers['content-encoding'];
-    // RFC 9110 §6.4.1: these have no body to decode, whatever their headers say of one.
-    const isEmpty =
-      this.request.method === 'HEAD' ||
-      this.status === 204 ||
-      this.status === 304 ||
-      this.headers['content-length'] === '0';
     try {
-      return await readAll(isEmpty ? body : decodeBody(body, encoding));
+      return await readAll(decodeBody(this.#transported.body, encoding));
     } catch (error) {
       throw isDecodingFault(error) ? this.#undecodable(encoding, error) : error;
     }
