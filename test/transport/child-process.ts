@@ -14,7 +14,14 @@ export async function runScript(
 ): Promise<{ output: string; errors: string; code: number | null }> {
   const child = spawn(
     process.execPath,
-    ['--import', `data:text/javascript,${encodeURIComponent(HOOKS)}`, '--input-type=module', '--eval', script],
+    [
+      '--disable-warning=ExperimentalWarning',
+      '--import',
+      `data:text/javascript,${encodeURIComponent(HOOKS)}`,
+      '--input-type=module',
+      '--eval',
+      script,
+    ],
     {
       cwd: fileURLToPath(new URL('../..', import.meta.url)),
       env: { ...scrubProxyVariables({ ...process.env }), ...env },

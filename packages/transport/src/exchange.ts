@@ -151,9 +151,9 @@ class Exchange {
     this.#stopFirstByte();
     this.#attempt.phase = 'body';
     const attempt = this.#attempt;
-    const destroy = response._destroy;
-    response._destroy = (error, callback) =>
-      destroy.call(response, error && asError(attempt.translate(error)), callback);
+    // Before anybody sees it: what Node ends the body with is kept by the stream, and told by more than its 'error'.
+    const destroy = response.destroy;
+    response.destroy = (error) => destroy.call(response, error && asError(attempt.translate(error)));
     response.once('close', () => this.#cleanUp());
     response.once('end', () => this.#cleanUp());
     const { statusCode: status = 0, statusMessage: statusText = '', headers } = response;

@@ -189,7 +189,9 @@ export class SocketPool {
       (error: unknown) => {
         unhook();
         this.#remove(connection);
-        fail(request, attempt.translate(error));
+        // Not the error itself: Node 22 and later swallow one whose code is ERR_PROXY_TUNNEL.
+        attempt.stop(attempt.translate(error));
+        fail(request, new Error('no connection could be opened'));
       },
     );
   }
