@@ -53,11 +53,12 @@ function blocks(markdown: string, language: string): string[] {
   return [...markdown.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)\n\`\`\`$`, 'gms'))].map(([, block = '']) => block);
 }
 
-/** The parts of the examples between `#region name` and `#endregion`, without their indentation. */
+/** The examples whole, and their parts between `#region name` and `#endregion` without indentation. */
 function readRegions(): Map<string, string> {
   const found = new Map<string, string>();
   for (const file of readdirSync('examples').filter((name) => name.endsWith('.ts'))) {
     const source = readFileSync(join('examples', file), 'utf8');
+    found.set(file, source.trimEnd());
     for (const [, indent = '', name = '', body = ''] of source.matchAll(
       /^( *)\/\/ #region (\S+)\n(.*?)\n *\/\/ #endregion/gms,
     )) {

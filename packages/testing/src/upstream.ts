@@ -83,7 +83,11 @@ export class Upstream {
     request.once('close', () => {
       if (!request.complete) outgoing.destroy();
     });
-    request.socket.once('close', () => outgoing.destroy());
+    // One client connection carries many requests: each takes its listener away again.
+    const { socket } = request;
+    const giveUp = (): void => void outgoing.destroy();
+    socket.once('close', giveUp);
+    outgoing.once('close', () => socket.off('close', giveUp));
     return new Promise((resolve, reject) => {
       outgoing.once('response', resolve);
       outgoing.on('error', (error) => reject(unreachable(authority, error)));

@@ -1,6 +1,4 @@
-// The README's snippets are the files in snippets/, and they run.
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+// The examples that are the snippets of the driver's README.
 import { formatProxy } from '@cloudlane/proxy';
 import { sharedTransport, type TransportResponse } from '@cloudlane/transport';
 import { afterAll, beforeEach, expect, jest, test } from '@jest/globals';
@@ -17,14 +15,7 @@ afterAll(() => {
   nock.restore();
 });
 
-test('the snippets are those files', async () => {
-  const read = (...path: string[]) => readFile(join(import.meta.dirname, ...path), 'utf8');
-  const readme = await read('../../packages/driver-aws/README.md');
-  const snippets = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code);
-  expect(snippets).toEqual([await read('snippets/objects.ts'), await read('snippets/proxy.ts')]);
-});
-
-test('objects.ts', async () => {
+test('s3-objects.ts', async () => {
   const entry = '<Contents><Key>2026/may.csv</Key><Size>16</Size></Contents>';
   nock('https://reports.s3.eu-central-1.amazonaws.com')
     .put('/2026/may.csv')
@@ -35,17 +26,17 @@ test('objects.ts', async () => {
     .get('/2026/may.csv')
     .reply(200, 'day,visits\n1,17\n');
   const log = jest.spyOn(console, 'log').mockImplementation(() => {});
-  await import('./snippets/objects.ts');
+  await import('../../examples/s3-objects.ts');
   expect(log.mock.calls).toEqual([['2026/may.csv', 16], ['day,visits\n1,17\n']]);
   log.mockRestore();
   expect(nock.pendingMocks()).toEqual([]);
 });
 
-test('proxy.ts', async () => {
+test('s3-proxy.ts', async () => {
   process.env.https_proxy = 'http://user:password@proxy.example:3128';
   nock('https://reports.s3.us-east-1.amazonaws.com').persist().head(/./).reply(200);
   const send = jest.spyOn(sharedTransport(), 'send');
-  await import('./snippets/proxy.ts');
+  await import('../../examples/s3-proxy.ts');
   const answers = await Promise.all(send.mock.results.map(({ value }) => value as Promise<TransportResponse>));
   const ways = answers.map(({ url, route }) => [
     url.pathname,

@@ -5,13 +5,13 @@ import {
   type DigitalOceanOptions,
 } from '@cloudlane/driver-digitalocean';
 
-/** The code of the package's README. */
+/** Makes a node, waits for it, and gives it a name, all over one proxy. */
 export async function publishServer(
   token: string,
   proxy: string,
   options: Partial<DigitalOceanOptions>,
   pollMs: number,
-) {
+): Promise<void> {
   // #region digitalocean
   // `proxy` is 'http://user:password@proxy.example:3128'. One connection, one proxy setting for both.
   const connection = new DigitalOceanConnection({ token, http_proxy: proxy, ...options });
