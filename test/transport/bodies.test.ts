@@ -1,5 +1,6 @@
 import { PassThrough, Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import type { LabOrigin, LabProxy, OriginHandler } from '@cloudlane/testing';
 import { ProtocolError, type RequestHeaders, type TransportRequest } from '@cloudlane/transport';
@@ -115,6 +116,24 @@ describe.each(ROUTES)('a streamed body for an %s origin through %s proxy', (sche
     ]);
     expect((through ?? server).connectionCount).toBe(1);
   });
+});
+
+test('a streamed body whose surplus comes late is cut off all the same', async () => {
+  const server = await origin();
+  const transport = newTransport();
+  async function* late(): AsyncGenerator<string> {
+    yield '12345';
+    // Time enough for what was written to get there.
+    for (let turn = 0; turn < 50; turn += 1) await nextTurn();
+    yield '678';
+  }
+  const headers = { 'Content-Length': 5 };
+  await failureOf(
+    transport.send({ url: server.url, http_proxy: null, method: 'PUT', body: late(), headers }),
+    ProtocolError,
+  );
+  await expectNothingLeft(transport, server);
+  expect(server.requests.filter(({ complete }) => complete)).toEqual([]);
 });
 
 test('an origin that refuses early and hangs up is heard all the same', async () => {

@@ -7,6 +7,9 @@ import { use } from './lab.ts';
 
 const HOOKS = `import { register } from 'node:module'; register('${new URL('from-source.mjs', import.meta.url)}');`;
 
+/** For tests that start a process: that may take its time on a busy machine. */
+export const PROCESS_TIMEOUT = 20_000;
+
 /** Runs a module in a process of its own, without proxy variables but the given ones. */
 export async function runScript(
   script: string,

@@ -17,7 +17,7 @@ import {
 import { describe, expect, test } from '@jest/globals';
 import { scrubProxyVariables } from '../support/environment.ts';
 import { SECRETS, secretsIn } from '../support/secrets.ts';
-import { runScript } from './child-process.ts';
+import { PROCESS_TIMEOUT, runScript } from './child-process.ts';
 import {
   AUTH,
   ca,
@@ -77,9 +77,11 @@ describe('of hpagent', () => {
     expect(through.hops).toHaveLength(1);
   });
 
-  test('H4 an https proxy at an IP address gets no server name, and Node has nothing to warn of', async () => {
-    const [server, through] = [await origin('https'), await proxy('https')];
-    const { output, errors } = await runScript(`
+  test(
+    'H4 an https proxy at an IP address gets no server name, and Node has nothing to warn of',
+    async () => {
+      const [server, through] = [await origin('https'), await proxy('https')];
+      const { output, errors } = await runScript(`
       import { Transport } from '@cloudlane/transport';
       const tls = { ca: ${JSON.stringify(ca.certificate)} };
       const transport = new Transport({ tls, proxyTls: tls });
@@ -87,10 +89,12 @@ describe('of hpagent', () => {
       console.log(response.status);
       await transport.close();
     `);
-    expect([output, errors]).toEqual(['200\n', '']);
-    expect(through.hops[0]?.servername).toBeNull();
-    expect(server.requests[0]?.servername).toBeNull();
-  });
+      expect([output, errors]).toEqual(['200\n', '']);
+      expect(through.hops[0]?.servername).toBeNull();
+      expect(server.requests[0]?.servername).toBeNull();
+    },
+    PROCESS_TIMEOUT,
+  );
 
   test('H5 each hop is asked for the server name of its own options', async () => {
     const only = (name: string) => ca.issue({ names: [name] });

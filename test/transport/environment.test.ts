@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { SECRETS, secretsIn } from '../support/secrets.ts';
-import { runScript } from './child-process.ts';
+import { PROCESS_TIMEOUT, runScript } from './child-process.ts';
 import { ca, origin, proxy } from './lab.ts';
 
 interface Scene {
@@ -25,16 +25,18 @@ const SCENES: readonly Scene[] = [
 
 // One process for all of them, as starting one takes longer than everything else; the first scene is what it is
 // started with.
-test('a process takes the routes that its environment says, and never another', async () => {
-  const auth = { username: 'user', password: SECRETS.proxyPassword };
-  const [plain, secure, through] = [await origin('http'), await origin('https'), await proxy('http', { auth })];
-  const environments = SCENES.map(({ env }) =>
-    Object.fromEntries(
-      Object.entries(env).map(([name, value]) => [name, value.replace('PROXY', through.urlWithCredentials)]),
-    ),
-  );
-  const { output, errors, code } = await runScript(
-    `
+test(
+  'a process takes the routes that its environment says, and never another',
+  async () => {
+    const auth = { username: 'user', password: SECRETS.proxyPassword };
+    const [plain, secure, through] = [await origin('http'), await origin('https'), await proxy('http', { auth })];
+    const environments = SCENES.map(({ env }) =>
+      Object.fromEntries(
+        Object.entries(env).map(([name, value]) => [name, value.replace('PROXY', through.urlWithCredentials)]),
+      ),
+    );
+    const { output, errors, code } = await runScript(
+      `
     import { Transport } from '@cloudlane/transport';
     const transport = new Transport({ tls: { ca: ${JSON.stringify(ca.certificate)} } });
     for (const [index, env] of ${JSON.stringify(environments)}.entries()) {
@@ -54,17 +56,19 @@ test('a process takes the routes that its environment says, and never another', 
     }
     await transport.close();
   `,
-    environments[0],
-  );
-  const lines = output.trim().split('\n');
-  expect(lines.map((line) => line.replace(/:.*/, ''))).toEqual(SCENES.flatMap(({ expected }) => expected));
-  expect([errors, code]).toEqual(['', 0]);
-  expect(secretsIn(output)).toEqual([]);
-  const proxied = lines
-    .filter((line) => /forward|tunnel/.test(line))
-    .map((line) => (line.includes('forward') ? 'forward' : 'connect'));
-  // The tunnel of the first scene is used again by the others.
-  const hops = proxied.filter((kind, index) => kind === 'forward' || proxied.indexOf(kind) === index);
-  expect(through.hops.map(({ kind, username }) => [kind, username])).toEqual(hops.map((kind) => [kind, 'user']));
-  expect([plain.requests.length, secure.requests.length]).toEqual([5, 5]);
-});
+      environments[0],
+    );
+    const lines = output.trim().split('\n');
+    expect(lines.map((line) => line.replace(/:.*/, ''))).toEqual(SCENES.flatMap(({ expected }) => expected));
+    expect([errors, code]).toEqual(['', 0]);
+    expect(secretsIn(output)).toEqual([]);
+    const proxied = lines
+      .filter((line) => /forward|tunnel/.test(line))
+      .map((line) => (line.includes('forward') ? 'forward' : 'connect'));
+    // The tunnel of the first scene is used again by the others.
+    const hops = proxied.filter((kind, index) => kind === 'forward' || proxied.indexOf(kind) === index);
+    expect(through.hops.map(({ kind, username }) => [kind, username])).toEqual(hops.map((kind) => [kind, 'user']));
+    expect([plain.requests.length, secure.requests.length]).toEqual([5, 5]);
+  },
+  PROCESS_TIMEOUT,
+);

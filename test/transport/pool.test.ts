@@ -11,7 +11,7 @@ import {
   type TransportResponse,
 } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
-import { runScript } from './child-process.ts';
+import { PROCESS_TIMEOUT, runScript } from './child-process.ts';
 import { AUTH, expectNothingLeft, failureOf, newTransport, origin, proxy, trusting, until } from './lab.ts';
 
 async function getText(transport: Transport, request: TransportRequest): Promise<string> {
@@ -263,6 +263,17 @@ describe('connections are not shared', () => {
     expect(server.requests.map(({ resumed }) => resumed)).toEqual([false, false, false]);
   });
 
+  test.each(['http', 'https'] as const)(
+    'on the way to an %s origin with other TLS for the proxy alone',
+    async (scheme) => {
+      const [server, through] = [await origin(scheme), await proxy('https')];
+      const request = { url: server.url, http_proxy: through.url };
+      await inTurn(newTransport(), [{ ...request, proxyTls: { verify: false } }, request]);
+      expect(server.requests).toHaveLength(2);
+      expect(through.hops.map(({ connection }) => connection)).toEqual([1, 2]);
+    },
+  );
+
   test('by who verifies with who does not, though they meet in the pool', async () => {
     const strangers = await createCa();
     const server = await origin('https', { tls: await strangers.issue({ names: ['127.0.0.1'] }) });
@@ -437,15 +448,19 @@ describe('close()', () => {
   });
 });
 
-test('the process can exit while connections are idle', async () => {
-  const [server, through] = [await origin('http'), await proxy()];
-  const { output, errors, code } = await runScript(`
+test(
+  'the process can exit while connections are idle',
+  async () => {
+    const [server, through] = [await origin('http'), await proxy()];
+    const { output, errors, code } = await runScript(`
     import { Transport } from '@cloudlane/transport';
     const transport = new Transport({ idleTimeout: 60_000, timeout: 60_000 });
     const response = await transport.send({ url: '${server.url}', http_proxy: '${through.url}' });
     for await (const _ of response.body);
     console.log(response.status);
   `);
-  expect([output, errors, code]).toEqual(['200\n', '', 0]);
-  await expectNothingLeft(newTransport(), through);
-});
+    expect([output, errors, code]).toEqual(['200\n', '', 0]);
+    await expectNothingLeft(newTransport(), through);
+  },
+  PROCESS_TIMEOUT,
+);
