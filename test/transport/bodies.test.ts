@@ -3,7 +3,12 @@ import { text } from 'node:stream/consumers';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import type { LabOrigin, LabProxy, OriginHandler } from '@cloudlane/testing';
-import { ProtocolError, type RequestHeaders, type TransportRequest } from '@cloudlane/transport';
+import {
+  ProtocolError,
+  ProxyAuthenticationError,
+  type RequestHeaders,
+  type TransportRequest,
+} from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import { AUTH, expectNothingLeft, failureOf, newTransport, origin, proxy, type Scheme, until } from './lab.ts';
 
@@ -222,6 +227,7 @@ describe('headers', () => {
       'four',
       'headers.Content-Length',
     ],
+    ['what would have to be waited for', { Expect: '100-continue' }, 'four', 'headers.Expect'],
     ['a line end', { 'X-A': 'a\r\nX-Evil: 1' }, null, 'request'],
     ['a line end in a name', { 'X-A\r\nX-Evil': '1' }, null, 'request'],
     ['a line end for the proxy', { 'Proxy-Authorization': 'a\r\nX-Evil: 1' }, null, 'headers.Proxy-Authorization'],
@@ -298,6 +304,26 @@ describe.each(['http', 'https'] as const)('headers for the proxy on the way to a
     const http_proxy = { url: through.url, auth: AUTH, headers: { 'X-Tenant': 'a' } };
     (await newTransport().send({ url: server.url, http_proxy })).body.resume();
     expect(through.hops[0]).toMatchObject({ username: 'user', headers: { 'x-tenant': 'a' } });
+  });
+
+  test('of the request win over the setting’s on a forwarded request, and are not for a tunnel’s proxy', async () => {
+    const [server, through] = [await origin(scheme), await proxy()];
+    const http_proxy = { url: through.url, headers: { 'X-Tenant': 'setting' } };
+    (await newTransport().send({ url: server.url, http_proxy, headers: { 'x-tenant': 'request' } })).body.resume();
+    const forProxy = scheme === 'http' ? 'request' : 'setting';
+    expect(through.hops[0]?.headers['x-tenant']).toBe(forProxy);
+    expect(server.requests[0]?.headers['x-tenant']).toBe('request');
+  });
+
+  test('that the caller gives and the proxy refuses are said to be refused, not missing', async () => {
+    const [server, through] = [await origin(scheme), await proxy('http', { auth: AUTH })];
+    const headers = { 'Proxy-Authorization': 'Basic d3Jvbmc6d3Jvbmc=' };
+    const error = await failureOf(
+      newTransport().send({ url: server.url, http_proxy: through.url, headers }),
+      ProxyAuthenticationError,
+    );
+    expect(error.message).toContain('the credentials were not accepted');
+    expect(server.requests).toHaveLength(0);
   });
 
   test.each([

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { readChallenges } from './internals.ts';
+import { readChallenges } from '../../packages/transport/src/proxy-answer.ts';
 
 test.each<[string | string[] | undefined, string[], string | null]>([
   [undefined, [], null],

@@ -1,6 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type ConnectReply, ConnectReplyError, ConnectReplyParser, MAX_REPLY_HEAD } from './internals.ts';
+import {
+  type ConnectReply,
+  ConnectReplyError,
+  ConnectReplyParser,
+  MAX_REPLY_HEAD,
+} from '../../packages/transport/src/connect-reply.ts';
 
 type Outcome = { readonly reply: ConnectReply } | { readonly error: string } | 'incomplete';
 

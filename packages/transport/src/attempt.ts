@@ -29,6 +29,8 @@ export class Attempt {
   /** Whether it waits for a connection because all that `maxSockets` allows are taken. */
   isQueued = false;
   hasConnectedToProxy = false;
+  /** Whether the proxy is shown credentials. */
+  isAuthenticating = false;
   /** The connection that carries the request, once there is one. */
   connection: (() => ConnectionInfo) | null = null;
   readonly #url: URL;
@@ -118,7 +120,10 @@ export class Attempt {
           retryable: true,
         });
       case 'proxy-tls':
-        return new ProxyTlsError(`${this}: TLS with the proxy failed: ${messageOf(error)}`, facts);
+        return new ProxyTlsError(`${this}: TLS with the proxy failed: ${messageOf(error)}`, {
+          ...facts,
+          retryable: BROKEN.has(code),
+        });
       case 'proxy-handshake':
         return new ProxyError(`${this}: the proxy ended the connection during CONNECT: ${messageOf(error)}`, {
           ...facts,

@@ -48,9 +48,8 @@ export function proxyAuthentication(
   attempt: Attempt,
 ): ProxyAuthenticationError {
   const { schemes, realm } = readChallenges(init.headers['proxy-authenticate']);
-  const sent = attempt.route.kind !== 'direct' && attempt.route.proxy.credentials !== undefined;
   const offers = schemes.length === 0 ? 'no scheme' : schemes.join(', ');
-  const hint = sent
+  const hint = attempt.isAuthenticating
     ? 'the credentials were not accepted'
     : 'it wants credentials; write http://user:password@host:port';
   return new ProxyAuthenticationError(`${what} was refused: 407, ${hint} (offered: ${offers})`, {

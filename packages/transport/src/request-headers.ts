@@ -9,6 +9,8 @@ export interface PartedHeaders {
   readonly origin: OutgoingHttpHeaders;
   /** The caller's own `Proxy-Authorization`; for the proxy alone. */
   readonly proxyAuthorization: string | null;
+  /** Whether the proxy is shown credentials, the caller's or the setting's. */
+  readonly showsCredentials: boolean;
 }
 
 /**
@@ -24,10 +26,12 @@ export function partHeaders(headers: RequestHeaders, url: URL, body: RequestBody
     const lower = name.toLowerCase();
     if (names.has(lower)) throw new InvalidOptionError(`headers.${name}`, 'is given twice in different spellings');
     names.add(lower);
+    if (lower === 'expect') throw new InvalidOptionError(`headers.${name}`, 'is not supported; leave it out');
     if (lower === 'proxy-authorization') proxyAuthorization = checkedValue(name, value);
     else if (!lower.startsWith('proxy-')) origin[name] = Array.isArray(value) ? [...value] : (value as string | number);
   }
-  if (proxyAuthorization !== null && route.kind !== 'direct' && hasCredentials(route.proxy)) {
+  const hasOwn = route.kind !== 'direct' && hasCredentials(route.proxy);
+  if (proxyAuthorization !== null && hasOwn) {
     throw new InvalidOptionError(
       'headers.Proxy-Authorization',
       'contradicts the credentials of the proxy; give one of them',
@@ -37,7 +41,8 @@ export function partHeaders(headers: RequestHeaders, url: URL, body: RequestBody
     origin.Authorization = basicCredentials(decodeUserinfo(url.username), decodeUserinfo(url.password));
   }
   frameBody(origin, names, body);
-  return { origin, proxyAuthorization: route.kind === 'direct' ? null : proxyAuthorization };
+  const forProxy = route.kind === 'direct' ? null : proxyAuthorization;
+  return { origin, proxyAuthorization: forProxy, showsCredentials: hasOwn || forProxy !== null };
 }
 
 function hasCredentials({ credentials, headers = {} }: ProxyServer): boolean {

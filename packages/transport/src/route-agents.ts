@@ -84,7 +84,10 @@ export class ForwardAgent extends http.Agent implements RouteAgent {
     // RFC 9112 §3.2.2: a proxy needs the absolute form. The request itself names the origin until here, so that what
     // looks at requests (nock, tracing) sees the origin and no proxy credentials.
     request.path = `http://${origin.hostHeader}${request.path}`;
-    for (const [name, value] of Object.entries(this.#hop.headers)) request.setHeader(name, value);
+    for (const [name, value] of Object.entries(this.#hop.headers)) {
+      // What the request itself says wins; no caller's Proxy-… has come this far.
+      if (!request.hasHeader(name)) request.setHeader(name, value);
+    }
     this.pool.assign(
       request,
       { kind: 'forward', origin: this.#href },

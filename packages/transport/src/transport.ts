@@ -76,6 +76,7 @@ export class Transport {
     const attempt = new Attempt(method, url, route, resolveTimeouts(request.timeout, this.#options.timeouts));
     if (this.#closed) throw attempt.closed();
     const headers = partHeaders(request.headers ?? {}, url, body, route);
+    attempt.isAuthenticating = headers.showsCredentials;
     const message = await exchange({
       attempt,
       origin,
