@@ -9,6 +9,8 @@ export default {
     '^cloudlane$': '<rootDir>/packages/cli/src/index.ts',
     '^@cloudlane/([^/]+)$': '<rootDir>/packages/$1/src/index.ts',
   },
+  // jest leaves a core free for itself; on two that would be half of the machine.
+  maxWorkers: '100%',
   testEnvironment: '<rootDir>/test/support/test-environment.mjs',
   setupFilesAfterEnv: ['<rootDir>/test/support/setup.ts'],
   reporters: ['default', '<rootDir>/test/support/reporter.mjs'],

@@ -169,6 +169,41 @@ describe('the idle deadline', () => {
   });
 });
 
+describe('a deadline that passes while this process is busy', () => {
+  // Everything is on this side already when the loop goes on: the timers of the turn come before what was received.
+  const keepBusy = (): void => {
+    for (const end = performance.now() + 3 * SHORT; performance.now() < end; );
+  };
+
+  test.each(['firstByte', 'total'] as const)('does not hide the answer that has come: %s', async (deadline) => {
+    const server = await origin('http', {
+      handler: (_, response) => {
+        response.end('here', keepBusy);
+      },
+    });
+    const transport = newTransport({ timeout: { [deadline]: SHORT } });
+    const response = await transport.send({ url: server.url, http_proxy: null });
+    expect(await text(response.body)).toBe('here');
+  });
+
+  test('does not hide the rest of a body that has come: idle', async () => {
+    let end = (): void => {};
+    const server = await origin('http', {
+      handler: (_, response) => {
+        response.write('first, ');
+        end = () => void response.end('then', keepBusy);
+      },
+    });
+    const transport = newTransport({ timeout: { idle: SHORT } });
+    const response = await transport.send({ url: server.url, http_proxy: null });
+    const chunks = response.body[Symbol.asyncIterator]();
+    expect(String((await chunks.next()).value)).toBe('first, ');
+    end();
+    expect(String((await chunks.next()).value)).toBe('then');
+    expect((await chunks.next()).done).toBe(true);
+  });
+});
+
 async function* endless(): AsyncGenerator<Buffer> {
   for (;;) yield Buffer.alloc(64 * 1024);
 }

@@ -171,10 +171,10 @@ export class Listener {
     return secure;
   }
 
-  /** TLS sockets do not show the socket they wrap, but both have the client's port. */
+  /** TLS sockets do not show the socket they wrap, but both have the client's address and port. */
   #rawOf(secure: TLSSocket): Socket | undefined {
-    for (const raw of this.#open.keys()) if (raw.remotePort === secure.remotePort) return raw;
-    return undefined;
+    const { remoteAddress, remotePort } = secure;
+    return [...this.#open.keys()].find((raw) => raw.remotePort === remotePort && raw.remoteAddress === remoteAddress);
   }
 
   #known(socket: Socket): Peer & { readonly raw: Socket } {

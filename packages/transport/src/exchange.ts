@@ -63,6 +63,7 @@ class Exchange {
   readonly #reject: (error: unknown) => void;
   #response: IncomingMessage | null = null;
   #socket: Socket | null = null;
+  #isOver = false;
   #stopTotal: () => void = () => {};
   #stopFirstByte: () => void = () => {};
 
@@ -127,14 +128,27 @@ class Exchange {
     socket.setTimeout(this.#attempt.timeouts.idle);
   }
 
-  // The socket was silent. That is the peer's doing only if we wait for it.
+  // The socket was silent, or this process too busy to listen: what has come meanwhile is read first.
   readonly #onIdle = (): void => {
+    const before = this.#moved();
+    setImmediate(() => {
+      if (this.#moved() === before) this.#checkIdle();
+    });
+  };
+
+  #moved(): number {
+    return (this.#socket?.bytesRead ?? 0) + (this.#socket?.bytesWritten ?? 0);
+  }
+
+  // Silence is the peer's doing only if we wait for it.
+  #checkIdle(): void {
+    if (this.#isOver) return;
     const response = this.#response;
     const sending = !this.#request.writableFinished;
     const ourDoing = sending ? this.#request.writableLength === 0 : response === null || response.readableLength > 0;
     if (ourDoing) this.#socket?.setTimeout(this.#attempt.timeouts.idle);
     else this.#stop(this.#attempt.timedOut('idle'));
-  };
+  }
 
   #sent(): void {
     const { body, length, onUploadProgress } = this.#plan;
@@ -181,6 +195,7 @@ class Exchange {
   }
 
   #cleanUp(): void {
+    this.#isOver = true;
     this.#stopTotal();
     this.#stopFirstByte();
     this.#plan.signal?.removeEventListener('abort', this.#onAbort);

@@ -56,8 +56,15 @@ export function resolveTimeouts(timeout: number | Timeouts | undefined, base: Re
 /** Calls `expire` once after `milliseconds`, unless the returned function is called first. 0: never. */
 export function startDeadline(milliseconds: number, expire: () => void): () => void {
   if (milliseconds === 0) return nothing;
-  const timer = setTimeout(expire, milliseconds);
-  return () => clearTimeout(timer);
+  let turn: NodeJS.Immediate | undefined;
+  // While this process was busy itself, what it waits for may have come: that is read before the deadline counts.
+  const timer = setTimeout(() => {
+    turn = setImmediate(expire);
+  }, milliseconds);
+  return () => {
+    clearTimeout(timer);
+    clearImmediate(turn);
+  };
 }
 
 function nothing(): void {}
