@@ -91,11 +91,14 @@ async function waitFor<T>(
     throw new InvalidOptionError('pollMs', `must be milliseconds from 0 to ${LONGEST}`);
   if (!(maxWaitMs >= 0)) throw new InvalidOptionError('maxWaitMs', 'must be milliseconds from 0');
   const end = performance.now() + maxWaitMs;
+  let isLastLook = false;
   for (let status = first; ; ) {
     if (status.state === 'done') return await finish(callOptions);
     if (status.state === 'failed') throw new OperationFailedError(id, status.reason ?? 'the provider gives no reason');
     const left = end - performance.now();
-    if (left <= 0) throw new OperationTimeoutError(id, maxWaitMs);
+    if (isLastLook || left <= 0) throw new OperationTimeoutError(id, maxWaitMs);
+    // A timer may end a moment early; that is no time for one more look.
+    isLastLook = left <= pollMs;
     await pause(Math.min(pollMs, Math.ceil(left)), options.signal);
     status = await poll(callOptions);
     onPoll?.(status.state, status.progress);
