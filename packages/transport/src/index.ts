@@ -1,5 +1,4 @@
 export type { AxiosInstance } from 'axios';
-export { createAxios, type RouteDefaults } from './axios-adapter.ts';
 export { ConnectionInfo, type ConnectionKind, type ConnectionState } from './connection-info.ts';
 export { ACCEPTED_ENCODINGS, decodeBody, readAll } from './content-encoding.ts';
 export {

@@ -53,6 +53,14 @@ export interface TransportRequest extends RouteSettings {
   readonly onUploadProgress?: UploadProgress | undefined;
 }
 
+// What `transport.axios` takes in a call's config. Its own option `env` is no environment, so that stays axios' own.
+declare module 'axios' {
+  interface AxiosRequestConfig<D, P> extends Omit<RouteSettings, 'env'> {
+    tls?: TlsOptions;
+    proxyTls?: TlsOptions;
+  }
+}
+
 /** Options with every default in place. */
 export interface ResolvedTransportOptions extends PoolLimits {
   readonly tls: TlsOptions;
