@@ -50,6 +50,10 @@ pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk tempur
 use = egg:swift#proxy
 account_autocreate = true
 allow_account_management = true
+# On a busy machine half a second for a connection, and ten for a disk, turn uploads away with 503.
+conn_timeout = 10
+node_timeout = 60
+recoverable_node_timeout = 60
 [filter:tempauth]
 use = egg:swift#tempauth
 user_test_tester = testing .admin
