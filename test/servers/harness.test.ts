@@ -3,7 +3,6 @@ import { createServer, type IncomingHttpHeaders, type RequestOptions, request } 
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { AwsClient } from 'aws4fetch';
 import {
   describeReal,
   needs,
@@ -11,7 +10,6 @@ import {
   running,
   startNginx,
   startSquid,
-  startSwift,
   startTinyproxy,
 } from '../support/real-servers.ts';
 
@@ -74,32 +72,6 @@ describeReal('real Squid', needs.squid, () => {
       method: 'CONNECT',
       status: 200,
     });
-  });
-});
-
-describeReal('real Swift', needs.swift, () => {
-  const swift = running(startSwift);
-
-  test('refuses a wrong signature', async () => {
-    const time = new Date().toISOString().replace(/[-:]|\.\d+/g, '');
-    const scope = `${swift().accessKey}/${time.slice(0, 8)}/${swift().region}/s3/aws4_request`;
-    const answer = await get(swift().s3Url, {
-      headers: {
-        authorization: `AWS4-HMAC-SHA256 Credential=${scope},SignedHeaders=host;x-amz-date,Signature=${'0'.repeat(64)}`,
-        'x-amz-date': time,
-        'x-amz-content-sha256': 'UNSIGNED-PAYLOAD',
-      },
-    });
-    expect(answer.status).toBe(403);
-    expect(answer.body).toContain('<Code>SignatureDoesNotMatch</Code>');
-  });
-
-  test('keeps an object for the right one', async () => {
-    const { s3Url, accessKey: accessKeyId, secretKey: secretAccessKey, region } = swift();
-    const client = new AwsClient({ accessKeyId, secretAccessKey, region, service: 's3', retries: 0 });
-    expect((await client.fetch(`${s3Url}/bucket`, { method: 'PUT' })).status).toBe(200);
-    expect((await client.fetch(`${s3Url}/bucket/key`, { method: 'PUT', body: 'kept' })).status).toBe(200);
-    expect(await (await client.fetch(`${s3Url}/bucket/key`)).text()).toBe('kept');
   });
 });
 

@@ -24,6 +24,8 @@ export class Attempt {
   readonly method: string;
   readonly route: Route;
   readonly timeouts: ResolvedTimeouts;
+  /** Whether only a connection that has carried nothing will do. */
+  readonly needsFresh: boolean;
   /** Where the try is now. Whoever moves it on sets it first, so that a failure is blamed on the right phase. */
   phase: Phase;
   /** Whether it waits for a connection because all that `maxSockets` allows are taken. */
@@ -34,14 +36,18 @@ export class Attempt {
   /** The connection that carries the request, once there is one. */
   connection: (() => ConnectionInfo) | null = null;
   readonly #url: URL;
+  readonly #started: number;
   #stopReason: unknown;
 
-  constructor(method: string, url: URL, route: Route, timeouts: ResolvedTimeouts) {
+  /** @param before the try that this one repeats; the total deadline goes on from there */
+  constructor(method: string, url: URL, route: Route, timeouts: ResolvedTimeouts, before?: Attempt) {
     this.method = method;
     this.route = route;
     this.timeouts = timeouts;
     this.phase = route.kind === 'direct' ? 'origin-dns' : 'proxy-dns';
     this.#url = url;
+    this.#started = before === undefined ? performance.now() : before.#started;
+    this.needsFresh = before !== undefined;
   }
 
   get hop(): Hop {
@@ -71,6 +77,29 @@ export class Attempt {
       hasConnectedToProxy: this.hasConnectedToProxy,
       ...(cause === undefined ? {} : { cause }),
     };
+  }
+
+  /** Milliseconds left of the total deadline; 0 if there is none. */
+  get totalLeft(): number {
+    const { total } = this.timeouts;
+    return total === 0 ? 0 : Math.max(1, total - (performance.now() - this.#started));
+  }
+
+  /**
+   * Whether the error may only mean that the server had closed an idle connection while the request set out on it, and
+   * sending it again is allowed: no part of an answer has come, and the method is idempotent (RFC 9110 §9.2.2).
+   */
+  isStale(error: unknown): boolean {
+    const hasCarriedOthers = (this.connection?.().requestCount ?? 0) > 1;
+    const isBefore = this.phase === 'request' || this.phase === 'response';
+    return error instanceof ResetError && hasCarriedOthers && isBefore && IDEMPOTENT.has(this.method);
+  }
+
+  /** The same once more, on a fresh connection. */
+  again(): Attempt {
+    const next = new Attempt(this.method, this.#url, this.route, this.timeouts, this);
+    next.isAuthenticating = this.isAuthenticating;
+    return next;
   }
 
   timedOut(deadline: keyof ResolvedTimeouts): TimeoutError {
@@ -152,6 +181,8 @@ export class Attempt {
 function isSent(phase: Phase): boolean {
   return phase === 'request' || phase === 'response' || phase === 'body';
 }
+
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']);
 
 // "aborted" and "socket hang up" come as ECONNRESET; TLS over a dying tunnel as ECONNRESET or EPIPE.
 const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);

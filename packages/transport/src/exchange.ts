@@ -81,7 +81,6 @@ class Exchange {
   }
 
   start(): void {
-    const { timeouts } = this.#attempt;
     this.#request
       .on('error', (error) => this.#fail(error))
       .on('socket', (socket) => this.#watch(socket))
@@ -90,7 +89,7 @@ class Exchange {
       // Node tells no error if the server answers by switching protocols (101).
       .on('close', () => this.#response ?? this.#fail(new Error('the connection was closed without an answer')));
     this.#plan.signal?.addEventListener('abort', this.#onAbort, { once: true });
-    this.#stopTotal = startDeadline(timeouts.total, () => this.#stop(this.#attempt.timedOut('total')));
+    this.#stopTotal = startDeadline(this.#attempt.totalLeft, () => this.#stop(this.#attempt.timedOut('total')));
     void this.#send();
   }
 

@@ -102,7 +102,7 @@ export class SocketPool {
       return;
     }
     const lane = this.#lane(key);
-    const idle = takeUsable(lane);
+    const idle = attempt.needsFresh ? null : takeUsable(lane);
     if (idle) {
       this.#bind(idle, request, attempt);
       return;
@@ -113,6 +113,8 @@ export class SocketPool {
       return;
     }
     lane.queue.push(job);
+    // Makes room where idle connections are all that is in the way.
+    lane.idle[0]?.socket?.destroy();
     attempt.isQueued = true;
     const unhook = onDestroy(request, () => {
       lane.queue.splice(lane.queue.indexOf(job), 1);

@@ -5,7 +5,7 @@ import { createAxios } from './axios-adapter.ts';
 import type { ConnectionInfo } from './connection-info.ts';
 import { exchange } from './exchange.ts';
 import { type Origin, originOf } from './origin.ts';
-import { checkBody } from './request-body.ts';
+import { checkBody, isBuffered } from './request-body.ts';
 import { basicCredentials, bodyLength, partHeaders } from './request-headers.ts';
 import {
   DirectAgent,
@@ -62,6 +62,9 @@ export class Transport {
   /**
    * Sends one request and resolves with the head of its answer, whatever its status; see `TransportResponse.body`.
    *
+   * If a kept connection turns out to have been closed by its other end, the request is sent once more on a fresh one;
+   * only if its method is idempotent, its body is in memory, and nothing of an answer has come.
+   *
    * @throws InvalidProxyUrlError if the proxy that applies cannot be used; nothing is sent by another way
    * @throws InvalidOptionError if an option of the request cannot be used
    * @throws TransportError (see the tree in errors.ts) if it does not get through; `signal.reason` if aborted
@@ -77,8 +80,7 @@ export class Transport {
     if (this.#closed) throw attempt.closed();
     const headers = partHeaders(request.headers ?? {}, url, body, route);
     attempt.isAuthenticating = headers.showsCredentials;
-    const message = await exchange({
-      attempt,
+    const plan = {
       origin,
       agent: this.#agentFor(route, origin, request, headers.proxyAuthorization),
       method,
@@ -88,8 +90,17 @@ export class Transport {
       length: bodyLength(headers.origin),
       signal: request.signal,
       onUploadProgress: request.onUploadProgress,
-    });
-    return new TransportResponse(message, { url, route, explain, connection: attempt.connection?.() ?? null });
+    };
+    const carry = async (one: Attempt): Promise<TransportResponse> => {
+      const message = await exchange({ ...plan, attempt: one });
+      return new TransportResponse(message, { url, route, explain, connection: one.connection?.() ?? null });
+    };
+    try {
+      return await carry(attempt);
+    } catch (error) {
+      if (!attempt.isStale(error) || (body !== null && !isBuffered(body))) throw error;
+      return await carry(attempt.again());
+    }
   }
 
   /** Ends every connection, idle or not; calls under way fail with `ClosedError`, and so do later ones. */
