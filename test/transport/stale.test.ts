@@ -57,10 +57,10 @@ describe.each(ROUTES)(
       if (method === 'PUT') expect(String(server.requests[2]?.body)).toBe('whole');
     });
 
-    test.each([
-      ['POST', () => 'whole', 'is not idempotent'],
-      ['PUT', () => Readable.from(['part']), 'has a body that can be read once'],
-    ] as const)('fails a %s, which %s', async (method, body) => {
+    test.each<[string, string, () => RequestBody]>([
+      ['POST', 'is not idempotent', () => 'whole'],
+      ['PUT', 'has a body that can be read once', () => Readable.from(['part'])],
+    ])('fails a %s, which %s', async (method, _why, body) => {
       const { server, transport, request } = await start();
       await answerTo(transport, request);
       await failureOf(transport.send({ ...request, method, body: body() }), ResetError);
