@@ -49,6 +49,8 @@ hosts_file $dir/hosts
 dns_nameservers 127.0.0.1
 dns_retransmit_interval 100 milliseconds
 dns_timeout 1 seconds
+# Squid bug 5405: an upload that fills this buffer (512 KB) faster than the origin reads is now and then taken for ended.
+client_request_buffer_max_size 300 MB
 cache deny all
 cache_mem 8 MB
 sslproxy_session_cache_size 0
