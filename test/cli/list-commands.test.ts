@@ -1,24 +1,16 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { type LabOrigin, type LabProxy, type OriginHandler, startOrigin, startProxy } from '@cloudlane/testing';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { startEmbeddedS3 } from '../../examples/embedded-s3.ts';
 import { scrubProxyVariables } from '../support/environment.ts';
+import { use } from '../support/resources.ts';
 import { SECRETS } from '../support/secrets.ts';
 import { runCommand } from './terminal.ts';
 
-const opened: AsyncDisposable[] = [];
-const use = <T extends AsyncDisposable>(resource: T): T => {
-  opened.push(resource);
-  return resource;
-};
-afterEach(async () => {
-  for (const resource of opened.splice(0).reverse()) await resource[Symbol.asyncDispose]();
-});
-
 const startAuthenticating = async (): Promise<LabProxy> =>
-  use(await startProxy({ auth: { username: 'user', password: SECRETS.proxyPassword } }));
-const start = async (handler: OriginHandler): Promise<LabOrigin> => use(await startOrigin({ handler }));
+  use(startProxy({ auth: { username: 'user', password: SECRETS.proxyPassword } }));
+const start = async (handler: OriginHandler): Promise<LabOrigin> => use(startOrigin({ handler }));
 const account = { AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: SECRETS.secretKey };
 
 const DROPLETS = {
@@ -39,7 +31,7 @@ const DROPLETS = {
 
 describe('cloudlane buckets', () => {
   test('lists the buckets of an account over the proxy that --http-proxy names', async () => {
-    const server = use(await startEmbeddedS3());
+    const server = await use(startEmbeddedS3());
     const proxy = await startAuthenticating();
     const env = { ...account, AWS_ENDPOINT_URL_S3: server.endpoint };
     const { code, out, err } = await runCommand(
@@ -54,7 +46,7 @@ describe('cloudlane buckets', () => {
   });
 
   test('takes the proxy of the environment, and prints JSON', async () => {
-    const server = use(await startEmbeddedS3());
+    const server = await use(startEmbeddedS3());
     const proxy = await startAuthenticating();
     const env = { ...account, AWS_ENDPOINT_URL: server.endpoint, http_proxy: proxy.urlWithCredentials };
     const { code, out } = await runCommand(['buckets', '--json'], env);

@@ -3,7 +3,7 @@
 import { DigitalOceanCompute, DigitalOceanDns, type DigitalOceanOptions } from '@cloudlane/driver-digitalocean';
 import { createCa, type LabProxy, type LabProxyOptions, startProxy } from '@cloudlane/testing';
 import { Transport } from '@cloudlane/transport';
-import { afterEach } from '@jest/globals';
+import { closeAfterTest, use } from '../support/resources.ts';
 import { SECRETS } from '../support/secrets.ts';
 import { FakeDigitalOcean } from './fake-digitalocean.ts';
 
@@ -11,18 +11,6 @@ export const ca = await createCa();
 export const certificate = await ca.issue({ names: ['127.0.0.1'] });
 export const TOKEN = SECRETS.token;
 export const AUTH = { username: 'user', password: SECRETS.proxyPassword } as const;
-
-const opened: AsyncDisposable[] = [];
-
-afterEach(async () => {
-  for (const thing of opened.splice(0).reverse()) await thing[Symbol.asyncDispose]();
-});
-
-async function use<T extends AsyncDisposable>(thing: T | Promise<T>): Promise<T> {
-  const ready = await thing;
-  opened.push(ready);
-  return ready;
-}
 
 export function fakeDigitalOcean(scheme: 'http' | 'https' = 'http'): Promise<FakeDigitalOcean> {
   return use(FakeDigitalOcean.start({ token: TOKEN, ...(scheme === 'https' && { tls: certificate }) }));
@@ -35,7 +23,7 @@ export function proxy(options: LabProxyOptions = {}): Promise<LabProxy> {
 /** Options for a driver of the fake, with a transport of its own and no proxy from this process' environment. */
 export function optionsFor(fake: FakeDigitalOcean, options: Partial<DigitalOceanOptions> = {}): DigitalOceanOptions {
   const transport = new Transport();
-  opened.push(transport);
+  closeAfterTest(transport);
   const trust = fake.url.startsWith('https:') ? { tls: { ca: ca.certificate } } : {};
   return { token: TOKEN, baseUrl: fake.url, transport, ...trust, ...options };
 }

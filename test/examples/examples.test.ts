@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { S3Storage } from '@cloudlane/driver-aws';
 import { createCa, type LabOrigin, type OriginOptions, startOrigin, startProxy } from '@cloudlane/testing';
 import { sharedTransport, Transport } from '@cloudlane/transport';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { accountEmail } from '../../examples/any-endpoint.ts';
 import { fetchJson } from '../../examples/axios.ts';
 import { startEmbeddedS3 } from '../../examples/embedded-s3.ts';
@@ -20,19 +20,11 @@ import { search } from '../../examples/session.ts';
 import { copyThrough } from '../../examples/streams.ts';
 import { statusOf } from '../../examples/transport.ts';
 import { scrubProxyVariables } from '../support/environment.ts';
+import { use } from '../support/resources.ts';
 import { SECRETS } from '../support/secrets.ts';
 
-const opened: AsyncDisposable[] = [];
-const use = <T extends AsyncDisposable>(resource: T): T => {
-  opened.push(resource);
-  return resource;
-};
-afterEach(async () => {
-  for (const resource of opened.splice(0).reverse()) await resource[Symbol.asyncDispose]();
-});
-
 const auth = { username: 'user', password: SECRETS.proxyPassword };
-const startAuthenticating = async () => use(await startProxy({ auth }));
+const startAuthenticating = async () => use(startProxy({ auth }));
 const startJson = async (body: unknown, options: OriginOptions = {}): Promise<LabOrigin> =>
   use(
     await startOrigin({
@@ -114,7 +106,7 @@ describe('errors are told apart', () => {
   });
 
   test('an object that is not there', async () => {
-    const origin = use(
+    const origin = await use(
       await startOrigin({
         handler: (_request, response) => void response.writeHead(404, { 'x-amz-request-id': 'R1' }).end(),
       }),
@@ -126,9 +118,9 @@ describe('errors are told apart', () => {
 });
 
 test('streams: the copy equals the file', async () => {
-  const server = use(await startEmbeddedS3());
+  const server = await use(startEmbeddedS3());
   const directory = await mkdtemp(join(tmpdir(), 'cloudlane-example-'));
-  use({ [Symbol.asyncDispose]: () => rm(directory, { recursive: true }) });
+  await use({ [Symbol.asyncDispose]: () => rm(directory, { recursive: true }) });
   const [from, to] = [join(directory, 'from'), join(directory, 'to')];
   const content = Buffer.from('0123456789abcdef'.repeat(20_000));
   await writeFile(from, content);

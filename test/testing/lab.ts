@@ -3,16 +3,11 @@
 import { credentialLeaks, forgetCredentialLeaks } from '@cloudlane/testing';
 import { afterEach, expect } from '@jest/globals';
 
-const opened: AsyncDisposable[] = [];
+import { use } from '../support/resources.ts';
 
-export async function use<T extends AsyncDisposable>(thing: T | Promise<T>): Promise<T> {
-  const ready = await thing;
-  opened.push(ready);
-  return ready;
-}
+export { use };
 
 afterEach(async () => {
-  for (const thing of opened.splice(0).reverse()) await thing[Symbol.asyncDispose]();
   const leaks = credentialLeaks();
   forgetCredentialLeaks();
   expect(leaks).toEqual([]);

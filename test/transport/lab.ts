@@ -11,9 +11,11 @@ import {
   startProxy,
 } from '@cloudlane/testing';
 import { Transport, type TransportOptions } from '@cloudlane/transport';
-import { afterEach, expect } from '@jest/globals';
+import { expect } from '@jest/globals';
+import { closeAfterTest, use } from '../support/resources.ts';
 import { SECRETS } from '../support/secrets.ts';
 
+export { use };
 export type Scheme = 'http' | 'https';
 
 export const ca = await createCa();
@@ -22,23 +24,10 @@ export const certificate = await ca.issue({
 });
 export const AUTH = { username: 'user', password: SECRETS.proxyPassword } as const;
 
-const opened: AsyncDisposable[] = [];
-
-afterEach(async () => {
-  for (const thing of opened.splice(0).reverse()) await thing[Symbol.asyncDispose]();
-});
-
-/** Closes it after the test. */
-export async function use<T extends AsyncDisposable>(thing: T | Promise<T>): Promise<T> {
-  const ready = await thing;
-  opened.push(ready);
-  return ready;
-}
-
 /** A transport that trusts the lab's authority on both hops and does not look at the environment's proxies. */
 export function newTransport(options: TransportOptions = {}): Transport {
   const transport = new Transport({ ...trusting, ...options });
-  opened.push(transport);
+  closeAfterTest(transport);
   return transport;
 }
 

@@ -8,7 +8,7 @@ import {
   Transport,
   type TransportRequest,
 } from '@cloudlane/transport';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import {
   describeReal,
   needs,
@@ -18,20 +18,15 @@ import {
   startSquid,
   startTinyproxy,
 } from '../support/real-servers.ts';
+import { closeAfterTest } from '../support/resources.ts';
 import { failureOf } from './lab.ts';
-
-const opened: Transport[] = [];
-afterEach(async () => {
-  for (const transport of opened.splice(0)) await transport.close();
-});
 
 function newTransport(originCa: string, proxyCa?: string): Transport {
   const transport = new Transport({
     tls: { ca: originCa },
     ...(proxyCa !== undefined && { proxyTls: { ca: proxyCa } }),
   });
-  opened.push(transport);
-  return transport;
+  return closeAfterTest(transport);
 }
 
 /** What nginx says that it saw. */
