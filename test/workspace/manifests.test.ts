@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { basename, join, relative, resolve } from 'node:path';
+import { VERSION } from '@cloudlane/session';
 import { describe, expect, test } from '@jest/globals';
 import { filesBelow, type Manifest, packages, readJson, root, type WorkspacePackage } from './packages.ts';
 
@@ -24,6 +25,10 @@ function imported({ dir, name }: WorkspacePackage): string[] {
     .map((specifier) => specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/'));
   return [...new Set(names)].filter((one) => one !== name).sort();
 }
+
+test('User-Agent tells the version of the workspace', () => {
+  expect(VERSION).toBe(version);
+});
 
 describe.each(packages)('$name', (one) => {
   const { dir, manifest } = one;
