@@ -149,10 +149,13 @@ export class Attempt {
           retryable: true,
         });
       case 'proxy-tls':
-        return new ProxyTlsError(`${this}: TLS with the proxy failed: ${messageOf(error)}`, {
-          ...facts,
-          retryable: BROKEN.has(code),
-        });
+        return new ProxyTlsError(
+          `${this}: TLS with the proxy failed: ${messageOf(error)}${tlsHint(code, 'proxyTls')}`,
+          {
+            ...facts,
+            retryable: BROKEN.has(code),
+          },
+        );
       case 'proxy-handshake':
         return new ProxyError(`${this}: the proxy ended the connection during CONNECT: ${messageOf(error)}`, {
           ...facts,
@@ -165,7 +168,7 @@ export class Attempt {
               ...facts,
               retryable: true,
             })
-          : new TlsError(`${this}: TLS with the origin failed: ${messageOf(error)}`, facts);
+          : new TlsError(`${this}: TLS with the origin failed: ${messageOf(error)}${tlsHint(code, 'tls')}`, facts);
       default:
         return code.startsWith('HPE_')
           ? new ProtocolError(`${this}: the answer is not valid HTTP: ${messageOf(error)}`, facts)
@@ -180,6 +183,22 @@ export class Attempt {
 /** Whether bytes of the request may have reached the origin. */
 function isSent(phase: Phase): boolean {
   return phase === 'request' || phase === 'response' || phase === 'body';
+}
+
+// OpenSSL's words for a chain that ends at nobody we trust.
+const UNKNOWN_AUTHORITY = new Set([
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]);
+
+/** Which option to change, where the fault tells. */
+function tlsHint(code: string, option: 'tls' | 'proxyTls'): string {
+  if (UNKNOWN_AUTHORITY.has(code)) return `; if you trust its authority, give that in ${option}.ca`;
+  if (code !== 'ERR_SSL_WRONG_VERSION_NUMBER' && code !== 'ERR_SSL_PACKET_LENGTH_TOO_LONG') return '';
+  return `; it does not seem to speak TLS${option === 'proxyTls' ? ': write http:// for the proxy' : ''}`;
 }
 
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']);

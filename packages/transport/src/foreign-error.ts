@@ -12,5 +12,5 @@ export function messageOf(error: unknown): string {
   if ('errors' in error && Array.isArray(error.errors) && error.errors.length > 0) {
     return error.errors.map(messageOf).join('; ');
   }
-  return error.message;
+  return error.message.trim();
 }
