@@ -5,7 +5,7 @@ import { types } from 'node:util';
 import type { ObjectBody } from '@cloudlane/driver';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import type { HttpResponse } from '@cloudlane/session';
-import type { RequestBody } from '@cloudlane/transport';
+import { checkBody, type RequestBody } from '@cloudlane/transport';
 import { bareEtag } from './s3-xml.ts';
 
 /** Bytes in one upload: 5 GiB (Amazon S3 User Guide, "Uploading objects"). */
@@ -78,8 +78,7 @@ function chunksOf(file: FileHandle): Readable {
 }
 
 function streamed(source: AsyncIterable<unknown>, size: number, withMd5: boolean): Upload {
-  if (source instanceof Readable && (source.destroyed || source.readableEnded))
-    throw new InvalidOptionError('body', 'is a stream that was read or destroyed before; give a fresh one');
+  checkBody(source);
   const hash = withMd5 ? createHash('md5') : null;
   async function* hashed(): AsyncGenerator<Uint8Array> {
     for await (const chunk of source) {

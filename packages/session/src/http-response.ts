@@ -1,10 +1,11 @@
 import type { Readable } from 'node:stream';
-import { TextDecoder, types } from 'node:util';
+import { TextDecoder } from 'node:util';
 import { formatProxy, type Route, type RouteExplanation } from '@cloudlane/proxy';
 import {
   CloudlaneError,
   type ConnectionInfo,
   decodeBody,
+  isDecodingFault,
   maskUrl,
   ProtocolError,
   printAs,
@@ -158,11 +159,6 @@ export class HttpResponse {
   static {
     printAs<HttpResponse>(HttpResponse.prototype, String);
   }
-}
-
-/** Node's zlib and brotli errors; whatever else fails a body is typed already, or the caller's own reason. */
-function isDecodingFault(error: unknown): boolean {
-  return types.isNativeError(error) && 'code' in error && /^(Z_|ERR__|ERR_BROTLI)/.test(String(error.code));
 }
 
 function decoderFor(charset: string): TextDecoder {

@@ -1,4 +1,3 @@
-import { InvalidOptionError } from '@cloudlane/proxy';
 import type { RequestHeaders, Timeouts } from '@cloudlane/transport';
 import type { QueryParams } from './session-options.ts';
 
@@ -43,12 +42,4 @@ export function mergeTimeouts(
 
 function asTimeouts(timeout: number | Timeouts): Timeouts {
   return typeof timeout === 'number' ? { total: timeout } : timeout;
-}
-
-/** @throws InvalidOptionError if the text is no absolute URL */
-export function parseUrl(value: string | URL): URL {
-  if (value instanceof URL) return value;
-  if (!URL.canParse(value))
-    throw new InvalidOptionError('url', 'is not an absolute URL; write http://host/path or https://host/path');
-  return new URL(value);
 }

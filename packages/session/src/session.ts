@@ -10,17 +10,18 @@ import {
   resolveRoute,
 } from '@cloudlane/proxy';
 import {
+  parseUrl,
   printAs,
   type RequestBody,
   type RequestHeaders,
   sharedTransport,
   type Timeouts,
   type TlsOptions,
-  Transport,
+  type Transport,
 } from '@cloudlane/transport';
 import { type Auth, applyAuth } from './auth.ts';
 import { HttpResponse } from './http-response.ts';
-import { mergeHeaders, mergeTimeouts, parseUrl, withParams } from './merge.ts';
+import { mergeHeaders, mergeTimeouts, withParams } from './merge.ts';
 import { PreparedRequest } from './prepared-request.ts';
 import type { QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
 import { VERSION } from './version.ts';
@@ -62,10 +63,10 @@ export class Session {
       ...unknown
     } = defaults;
     refuseUnknown(unknown);
-    checkForTransport({ tls, proxyTls, timeout });
     // An environment that is broken harms the request that needs it; the rest is refused at once.
     resolveRoute(ANYWHERE, { noProxy, trustEnv, env: {} });
     this.transport = transport ?? sharedTransport();
+    this.transport.check({ tls, proxyTls, timeout });
     this.headers = { 'User-Agent': userAgent === undefined ? USER_AGENT : userAgent, Accept: '*/*', ...headers };
     this.params = params ?? {};
     this.auth = auth;
@@ -237,12 +238,6 @@ function checkProxyTls(proxy: ProxySetting | null): void {
     'proxyTls',
     `needs an https:// proxy, and ${proxy.source} names a ${route.proxy.scheme}:// one`,
   );
-}
-
-/** A transport knows which deadlines and TLS options are possible, and says so when it is made; it opens nothing. */
-function checkForTransport(options: Pick<SessionOptions, 'tls' | 'proxyTls' | 'timeout'>): void {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  if (given.length > 0) new Transport(Object.fromEntries(given));
 }
 
 // A misspelled http_proxy must not become a direct connection.

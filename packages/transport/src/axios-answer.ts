@@ -1,8 +1,8 @@
 import { pipeline, type Readable, Transform } from 'node:stream';
 import { AxiosError, AxiosHeaders, type AxiosResponse, type InternalAxiosRequestConfig } from 'axios';
-import { decodeBody } from './content-encoding.ts';
+import { decodeBody, isDecodingFault } from './content-encoding.ts';
 import type { CloudlaneError } from './errors.ts';
-import { isError, messageOf } from './foreign-error.ts';
+import { messageOf } from './foreign-error.ts';
 import { maskHeaders, maskUrl } from './masking.ts';
 import { printAs, serializeAs } from './printing.ts';
 import type { TransportResponse } from './transport-response.ts';
@@ -44,7 +44,7 @@ async function readBytes(body: Readable, config: InternalAxiosRequestConfig): Pr
     }
   } catch (error) {
     // What a decoder says of a corrupt body.
-    if (isError(error) && 'errno' in error) throw new AxiosError(messageOf(error), AxiosError.ERR_BAD_RESPONSE);
+    if (isDecodingFault(error)) throw new AxiosError(messageOf(error), AxiosError.ERR_BAD_RESPONSE);
     throw error;
   }
   return Buffer.concat(chunks);

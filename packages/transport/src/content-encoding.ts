@@ -1,6 +1,7 @@
 import { pipeline, type Readable, type Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { isError } from './foreign-error.ts';
 
 /** What `decodeBody` understands, for `Accept-Encoding`. */
 export const ACCEPTED_ENCODINGS = 'gzip, deflate, br';
@@ -44,6 +45,11 @@ function takingNothing(decoder: zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompre
   const flush = decoder._flush;
   decoder._flush = (callback) => (decoder.bytesWritten === 0 ? callback() : flush.call(decoder, callback));
   return decoder;
+}
+
+/** Whether a body failed because it is not in the coding that it claims, by the codes of Node's zlib and brotli. */
+export function isDecodingFault(error: unknown): boolean {
+  return isError(error) && 'code' in error && /^(Z_|ERR__|ERR_BROTLI)/.test(String(error.code));
 }
 
 /** Reads a stream into one buffer. @throws InvalidOptionError if it is longer than `limit` bytes */

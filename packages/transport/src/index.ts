@@ -1,6 +1,6 @@
 export type { AxiosInstance } from 'axios';
 export { ConnectionInfo, type ConnectionKind, type ConnectionState } from './connection-info.ts';
-export { ACCEPTED_ENCODINGS, decodeBody, readAll } from './content-encoding.ts';
+export { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault, readAll } from './content-encoding.ts';
 export {
   ClosedError,
   CloudlaneError,
@@ -23,8 +23,9 @@ export {
   type TransportErrorInit,
 } from './errors.ts';
 export { MASK, maskHeaders, maskUrl } from './masking.ts';
+export { parseUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
-export type { RequestBody, UploadProgress } from './request-body.ts';
+export { checkBody, type RequestBody, type UploadProgress } from './request-body.ts';
 export { basicCredentials } from './request-headers.ts';
 export { type LoadPackage, readSystemProxies } from './system-proxies.ts';
 export type { Timeouts } from './timeouts.ts';

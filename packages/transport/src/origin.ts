@@ -25,3 +25,15 @@ export function originOf(url: URL): Origin {
   const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname;
   return { secure, host, port, authority, hostHeader: url.host, href: `${url.protocol}//${authority}` };
 }
+
+/**
+ * Takes a URL as it is, and text for the URL it spells.
+ * @throws InvalidOptionError if the text is no absolute URL
+ */
+export function parseUrl(value: string | URL): URL {
+  if (value instanceof URL) return value;
+  // Asked first: the error of `new URL` keeps the whole text, credentials included.
+  if (!URL.canParse(value))
+    throw new InvalidOptionError('url', 'is not an absolute URL; write http://host/path or https://host/path');
+  return new URL(value);
+}

@@ -1,5 +1,5 @@
-import { types } from 'node:util';
 import { InvalidOptionError, type SystemProxies } from '@cloudlane/proxy';
+import { messageOf } from './foreign-error.ts';
 
 /** What `mac-system-proxy` reads from `scutil --proxy`; `'1'` is on. */
 interface MacSettings {
@@ -57,8 +57,7 @@ async function call<T>(load: LoadPackage, name: string, read: string): Promise<T
     // An optional package has no types here; what it gives is checked by what is made of it.
     return (await (loaded as Record<string, () => Promise<T>>)[read]?.call(loaded)) as T;
   } catch (error) {
-    const why = types.isNativeError(error) ? error.message : 'unknown fault';
-    throw new InvalidOptionError('system', `could not be read: ${why}; write http_proxy`);
+    throw new InvalidOptionError('system', `could not be read: ${messageOf(error)}; write http_proxy`);
   }
 }
 

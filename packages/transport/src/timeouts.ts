@@ -27,8 +27,8 @@ export const DEFAULT_TIMEOUTS: ResolvedTimeouts = {
   total: 0,
 };
 
-// setTimeout fires at once beyond this (2^31 - 1).
-const LONGEST = 2_147_483_647;
+/** Milliseconds; setTimeout fires at once beyond this (2^31 - 1). */
+export const LONGEST: number = 2_147_483_647;
 
 /**
  * Lays deadlines over others; what is not given stays.

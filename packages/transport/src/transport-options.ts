@@ -1,7 +1,7 @@
 import { InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
 import type { RequestBody, UploadProgress } from './request-body.ts';
 import type { PoolLimits } from './socket-pool.ts';
-import { DEFAULT_TIMEOUTS, type ResolvedTimeouts, resolveTimeouts, type Timeouts } from './timeouts.ts';
+import { DEFAULT_TIMEOUTS, LONGEST, type ResolvedTimeouts, resolveTimeouts, type Timeouts } from './timeouts.ts';
 import type { TlsOptions } from './tls.ts';
 
 /** Options of a `Transport`; they hold for all its requests. */
@@ -91,8 +91,8 @@ export function resolveTransportOptions(options: TransportOptions): ResolvedTran
     throw new InvalidOptionError('maxSockets', 'must be a whole number from 1, or Infinity');
   if (!isCount(resolved.maxIdleSockets, 0))
     throw new InvalidOptionError('maxIdleSockets', 'must be a whole number from 0, or Infinity');
-  if (!(resolved.idleTimeout >= 0 && resolved.idleTimeout <= 2_147_483_647))
-    throw new InvalidOptionError('idleTimeout', 'must be milliseconds from 0 to 2147483647');
+  if (!(resolved.idleTimeout >= 0 && resolved.idleTimeout <= LONGEST))
+    throw new InvalidOptionError('idleTimeout', `must be milliseconds from 0 to ${LONGEST}`);
   if (resolved.forwardReuse !== 'proxy' && resolved.forwardReuse !== 'origin')
     throw new InvalidOptionError('forwardReuse', "must be 'proxy' or 'origin'");
   if (typeof resolved.keepAlive !== 'boolean') throw new InvalidOptionError('keepAlive', 'must be true or false');

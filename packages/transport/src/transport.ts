@@ -4,7 +4,7 @@ import { Attempt } from './attempt.ts';
 import { createAxios } from './axios-adapter.ts';
 import type { ConnectionInfo } from './connection-info.ts';
 import { exchange } from './exchange.ts';
-import { type Origin, originOf } from './origin.ts';
+import { type Origin, originOf, parseUrl } from './origin.ts';
 import { checkBody, isBuffered } from './request-body.ts';
 import { basicCredentials, bodyLength, partHeaders } from './request-headers.ts';
 import {
@@ -41,8 +41,7 @@ export class Transport {
   /** @throws InvalidOptionError if an option is unknown, of the wrong type, or cannot take effect */
   constructor(options: TransportOptions = {}) {
     this.#options = resolveTransportOptions(options);
-    this.#tlsProfiles.get(this.#options.tls, 'tls');
-    this.#tlsProfiles.get(this.#options.proxyTls, 'proxyTls');
+    this.check(this.#options);
   }
 
   /**
@@ -101,6 +100,16 @@ export class Transport {
       if (!attempt.isStale(error) || (body !== null && !isBuffered(body))) throw error;
       return await carry(attempt.again());
     }
+  }
+
+  /**
+   * Says early what `send` would refuse, and makes TLS options ready for it. Opens nothing.
+   * @throws InvalidOptionError naming the option that is unknown or cannot take effect
+   */
+  check({ tls, proxyTls, timeout }: Pick<TransportRequest, 'tls' | 'proxyTls' | 'timeout'>): void {
+    resolveTimeouts(timeout, this.#options.timeouts);
+    if (tls !== undefined) this.#tlsProfiles.get(tls, 'tls');
+    if (proxyTls !== undefined) this.#tlsProfiles.get(proxyTls, 'proxyTls');
   }
 
   /** Ends every connection, idle or not; calls under way fail with `ClosedError`, and so do later ones. */
@@ -167,14 +176,6 @@ export class Transport {
     this.#agents.set(key, agent);
     return agent;
   }
-}
-
-function parseUrl(value: string | URL): URL {
-  // The error of `new URL` keeps the whole text, credentials included; it must not become a cause.
-  const url = value instanceof URL ? value : (URL.parse?.(value) ?? (URL.canParse(value) ? new URL(value) : null));
-  if (url === null)
-    throw new InvalidOptionError('url', 'is not an absolute URL; write http://host/path or https://host/path');
-  return url;
 }
 
 // The environment may change while a call is under way, so what it said is noted at once; other settings are the
