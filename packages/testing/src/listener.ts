@@ -1,4 +1,3 @@
-import type { Server as HttpServer } from 'node:http';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { Watch } from './watch.ts';
@@ -38,15 +37,15 @@ export interface Peer {
 export interface ListenerOptions {
   readonly host?: LabHost;
   readonly tls?: LabTls;
-  /** Gets every connection, after TLS if there is any. */
-  readonly http: HttpServer;
   /** Decides about a connection before its first byte is read; whoever says no disposes of it. @defaultValue all are welcome */
   readonly admit?: (socket: Socket) => boolean;
 }
 
-/** A loopback port in front of a `node:http` server: numbers the connections, adds TLS, and can close for good. */
+/** A loopback port in front of a server: numbers the connections, adds TLS, and can close for good. */
 export class Listener {
   readonly host: LabHost;
+  /** Gets every connection, after TLS if there is any. */
+  serve: (socket: Socket) => void = (socket) => void socket.destroy();
   readonly watch: Watch = new Watch();
   readonly #acceptor: Server;
   readonly #open = new Map<Socket, number>();
@@ -61,15 +60,15 @@ export class Listener {
     this.#acceptor = acceptor;
   }
 
-  static async open({ host = '127.0.0.1', tls, http, admit = () => true }: ListenerOptions): Promise<Listener> {
+  static async open({ host = '127.0.0.1', tls, admit = () => true }: ListenerOptions): Promise<Listener> {
     const acceptor = createServer({ allowHalfOpen: true, noDelay: true });
     const listener = new Listener(host, acceptor);
-    const secure = tls && listener.#secure(tls, http);
+    const secure = tls && listener.#secure(tls);
     acceptor.on('connection', (socket) => {
       listener.#track(socket);
       if (!admit(socket)) return;
       if (secure) secure.emit('connection', socket);
-      else http.emit('connection', socket);
+      else listener.serve(socket);
     });
     await new Promise<void>((resolve, reject) => {
       acceptor.once('error', reject);
@@ -151,7 +150,7 @@ export class Listener {
     this.watch.changed();
   }
 
-  #secure(tls: LabTls, http: HttpServer): Server {
+  #secure(tls: LabTls): Server {
     const { clientCa, requireClientCertificate = false, cert, key } = tls;
     const secure = createTlsServer({
       cert,
@@ -166,7 +165,7 @@ export class Listener {
       const { connection, remoteAddress } = this.#known(raw);
       this.#peers.set(socket, { connection, remoteAddress, ...identity(socket), raw });
       socket.on('error', ignore);
-      return void http.emit('connection', socket);
+      return void this.serve(socket);
     });
     return secure;
   }

@@ -4,7 +4,8 @@ export interface Scope {
   readonly on?: 'connect' | 'forward' | 'both';
 }
 
-interface Times {
+/** How often a misbehaviour happens. */
+export interface Times {
   /** Only for the first so many hops (connections, for `refuse` and `mute`); then the proxy behaves. @defaultValue always */
   readonly times?: number;
 }
@@ -103,46 +104,8 @@ export type Misbehaviour =
 /** A misbehaviour that starts when a request has come. */
 export type HopMisbehaviour = Exclude<Misbehaviour, ConnectionMisbehaviour>;
 
-/** The misbehaviour in force, and how often it is still due. */
-export class Plan {
-  #current: Misbehaviour | null = null;
-  #left = 0;
-
-  set(behaviour: Misbehaviour | null): void {
-    this.#current = behaviour;
-    this.#left = behaviour === null || isClosedListener(behaviour) ? 0 : (behaviour.times ?? Number.POSITIVE_INFINITY);
-  }
-
-  get closesListener(): boolean {
-    return this.#current !== null && isClosedListener(this.#current);
-  }
-
-  /** What to do with a new connection. */
-  takeForConnection(): ConnectionMisbehaviour | null {
-    const current = this.#current;
-    return current && isOfConnection(current) && this.#due() ? current : null;
-  }
-
-  /** What to do with a new hop. */
-  takeForHop(hop: 'connect' | 'forward'): HopMisbehaviour | null {
-    const current = this.#current;
-    return current && !isOfConnection(current) && isMeantFor(hop, current) && this.#due() ? current : null;
-  }
-
-  #due(): boolean {
-    return this.#left-- > 0;
-  }
-}
-
-function isOfConnection(behaviour: Misbehaviour): behaviour is ConnectionMisbehaviour {
-  return behaviour.kind === 'refuse' || behaviour.kind === 'mute';
-}
-
-function isClosedListener(behaviour: Misbehaviour): boolean {
-  return behaviour.kind === 'refuse' && behaviour.how === 'close-listener';
-}
-
-function isMeantFor(hop: 'connect' | 'forward', behaviour: HopMisbehaviour): boolean {
+/** Whether a misbehaviour is about this kind of hop. */
+export function isMeantFor(hop: 'connect' | 'forward', behaviour: HopMisbehaviour): boolean {
   switch (behaviour.kind) {
     case 'status':
     case 'early-bytes':

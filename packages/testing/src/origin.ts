@@ -66,7 +66,8 @@ export interface LabOrigin extends AsyncDisposable {
 export async function startOrigin(options: OriginOptions = {}): Promise<LabOrigin> {
   const http = createServer({ requireHostHeader: false, requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0 });
   const { host, tls } = options;
-  const listener = await Listener.open({ http, ...(host && { host }), ...(tls && { tls }) });
+  const listener = await Listener.open({ ...(host && { host }), ...(tls && { tls }) });
+  listener.serve = (socket) => void http.emit('connection', socket);
   const origin = new RunningOrigin(listener, options);
   http.on('request', (request, response) => origin.serve(request, response));
   if (options.upgrade) http.on('upgrade', (request, socket, head) => origin.upgrade(request, socket, head));

@@ -13,14 +13,25 @@ export interface UpstreamOptions {
   readonly ca?: string;
 }
 
-/** Why the origin was not reached, as the reply that says so. */
-export class UpstreamError extends Error {
-  readonly reply: Reply;
+/** Why the origin was not reached: what was asked for is no address, or nobody knows it, or nobody listens there, or else. */
+export type UpstreamFault = 'malformed' | 'unknown' | 'refused' | 'failed';
 
-  constructor(status: number, detail: string) {
+// As squid: 503 if nobody listens, 502 for the rest.
+const STATUS: Readonly<Record<UpstreamFault, number>> = { malformed: 400, unknown: 502, refused: 503, failed: 502 };
+
+/** Why the origin was not reached. */
+export class UpstreamError extends Error {
+  readonly fault: UpstreamFault;
+
+  constructor(fault: UpstreamFault, detail: string) {
     super(detail);
     this.name = 'UpstreamError';
-    this.reply = errorPage(status, detail);
+    this.fault = fault;
+  }
+
+  /** The reply of an HTTP proxy that says so. */
+  get reply(): Reply {
+    return errorPage(STATUS[this.fault], this.message);
   }
 }
 
@@ -97,14 +108,14 @@ export class Upstream {
   #place(authority: string, defaultPort: number | undefined): Place {
     const named = parseAuthority(authority);
     const port = named?.port ?? defaultPort;
-    if (!named || port === undefined) throw new UpstreamError(400, `Not an authority: ${printable(authority)}`);
+    if (!named || port === undefined) throw new UpstreamError('malformed', `Not an authority: ${printable(authority)}`);
     const mapped = this.#hosts.get(named.host.toLowerCase());
     if (mapped !== undefined) {
       const place = isIP(mapped) ? { host: mapped } : parseAuthority(mapped);
       return { host: place?.host ?? named.host, port: place && 'port' in place ? (place.port ?? port) : port };
     }
     if (named.host !== 'localhost' && !isLoopback(named.host)) {
-      throw new UpstreamError(502, `Unknown host: ${printable(named.host)}`);
+      throw new UpstreamError('unknown', `Unknown host: ${printable(named.host)}`);
     }
     return { host: named.host, port };
   }
@@ -150,7 +161,7 @@ function upstreamHeaders(request: IncomingMessage, authority: string): string[] 
 function parseAbsolute({ url = '', method }: IncomingMessage): { scheme: string; authority: string; path: string } {
   const [, scheme, authority, rest] = /^(https?):\/\/(?:[^/?#]*@)?([^/?#]+)(.*)$/i.exec(url) ?? [];
   if (scheme === undefined || authority === undefined || rest === undefined) {
-    throw new UpstreamError(400, 'A proxy needs the absolute form.');
+    throw new UpstreamError('malformed', 'A proxy needs the absolute form.');
   }
   // RFC 9112 §3.2.4: OPTIONS without a path is about the whole server.
   const path = rest === '' && method === 'OPTIONS' ? '*' : rest.startsWith('/') ? rest : `/${rest}`;
@@ -174,9 +185,8 @@ function isLoopback(host: string): boolean {
 
 function unreachable(target: string, error: Error): UpstreamError {
   const code = 'code' in error ? String(error.code) : error.message;
-  // As squid: 503 if nobody listens, 502 for the rest.
   return new UpstreamError(
-    code === 'ECONNREFUSED' ? 503 : 502,
+    code === 'ECONNREFUSED' ? 'refused' : 'failed',
     `Cannot reach ${printable(target)}: ${printable(code)}`,
   );
 }

@@ -1,0 +1,44 @@
+import type { Socket } from 'node:net';
+import { type LabHost, type LabTls, Listener } from './listener.ts';
+import type { ConnectionMisbehaviour } from './misbehaviour.ts';
+import { hold } from './wait.ts';
+
+/** Where a proxy listens. */
+export interface DoorOptions {
+  readonly host?: LabHost | undefined;
+  readonly tls?: LabTls | undefined;
+}
+
+/** The part of a plan that is about connections. */
+export interface DoorPlan {
+  readonly closesListener: boolean;
+  takeForConnection(): ConnectionMisbehaviour | null;
+}
+
+/** Opens the port of a proxy, where every plan may refuse or hold a connection. */
+export function openDoor({ host, tls }: DoorOptions, ...plans: readonly DoorPlan[]): Promise<Listener> {
+  return Listener.open({ admit: (socket) => admit(socket, plans), ...(host && { host }), ...(tls && { tls }) });
+}
+
+/** Closes the port or opens it again, as the plans now say. */
+export function turnDoor(listener: Listener, ...plans: readonly DoorPlan[]): void {
+  if (plans.some((plan) => plan.closesListener)) listener.stopListening();
+  else listener.listenAgain();
+}
+
+/** A connection that is refused or held never gets as far as TLS. */
+function admit(socket: Socket, plans: readonly DoorPlan[]): boolean {
+  for (const plan of plans) {
+    const behaviour = plan.takeForConnection();
+    if (!behaviour) continue;
+    if (behaviour.kind === 'refuse') socket.resetAndDestroy();
+    else hold(socket);
+    return false;
+  }
+  return true;
+}
+
+/** The part of a URL before the host, with its `@`: empty without credentials. */
+export function userinfo(auth: { readonly username: string; readonly password: string } | undefined): string {
+  return auth ? `${encodeURIComponent(auth.username)}:${encodeURIComponent(auth.password)}@` : '';
+}
