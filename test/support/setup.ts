@@ -1,11 +1,15 @@
 // Runs in every test file before its tests.
 import diagnostics from 'node:diagnostics_channel';
 import { setImmediate } from 'node:timers/promises';
-import { afterAll } from '@jest/globals';
+import { afterAll, afterEach } from '@jest/globals';
 import { scrubProxyVariables } from './environment.ts';
+import { settleWarnings } from './hygiene.ts';
 import { secretsIn } from './secrets.ts';
 
 scrubProxyVariables(process.env);
+
+// Everything else that a file leaves behind is found from outside of it: see hygiene-watch.mjs.
+afterEach(settleWarnings);
 
 // Only a file in which some server was called can have leaked a header to one: the others need not load the lab.
 const accepted = 'net.server.socket';
