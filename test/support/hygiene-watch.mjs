@@ -74,12 +74,15 @@ function openSockets() {
   process.report.excludeNetwork = true; // Else it looks up a name for each address.
   const { libuv } = process.report.getReport();
   process.report.excludeNetwork = excludeNetwork;
-  return libuv
-    .filter(({ type }) => type === 'tcp' || type === 'udp' || type === 'pipe')
-    .map(({ type, address, fd, localEndpoint, remoteEndpoint }) => ({
-      key: `${address} ${fd}`,
-      text: `${type} ${name(localEndpoint)}${remoteEndpoint ? ` to ${name(remoteEndpoint)}` : ''}`,
-    }));
+  return (
+    libuv
+      // The process's own streams are opened when somebody first looks at them.
+      .filter(({ type, stdio }) => (type === 'tcp' || type === 'udp' || type === 'pipe') && stdio === undefined)
+      .map(({ type, address, fd, localEndpoint, remoteEndpoint }) => ({
+        key: `${address} ${fd}`,
+        text: `${type} ${name(localEndpoint)}${remoteEndpoint ? ` to ${name(remoteEndpoint)}` : ''}`,
+      }))
+  );
 }
 
 function name(endpoint) {
