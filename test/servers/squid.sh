@@ -8,9 +8,9 @@
 #   TLS, TLS_BASIC     speak TLS to the client; DIR/tls/ca.pem signed their certificate
 #
 # Debian packages: squid-openssl (or squid), openssl.
-# DIR/access.log has one line a request, fields divided by spaces: user (percent-encoded), method, URL, status, port. The line of a
-# tunnel is written when the tunnel ends. Squid connects from 127.0.0.2, so an origin on loopback can tell a
-# proxied request from a direct one, and alone knows the host names in PRIVATE_HOSTS.
+# DIR/access.log has one line a request, fields divided by spaces: user (percent-encoded), method, URL, status, port.
+# The line of a tunnel is written when the tunnel ends. Squid connects from 127.0.0.2, so an origin on loopback can tell
+# a proxied request from a direct one.
 source "$(dirname "$0")/serve.sh"
 
 [ $# -eq 5 ] || die "usage: squid.sh DIR OPEN BASIC TLS TLS_BASIC"
@@ -18,9 +18,9 @@ mkdir -p "$1"; dir=$(cd "$1" && pwd) open=$2 basic=$3 tls=$4 tls_basic=$5
 user=${SQUID_USER:-alice} password=${SQUID_PASSWORD:-secret} lib=/usr/lib/squid name=cloudlane$open
 
 "$(dirname "$0")/tls-ca.sh" ca "$dir/tls"
-"$(dirname "$0")/tls-ca.sh" server "$dir/tls" proxy localhost 127.0.0.1 ::1
+"$(dirname "$0")/tls-ca.sh" server "$dir/tls" proxy localhost "$listen" 127.0.0.1 ::1
 printf '%s:%s\n' "$user" "$(printf '%s' "$password" | openssl passwd -apr1 -stdin)" > "$dir/users"
-printf '127.0.0.1 localhost %s\n' "${PRIVATE_HOSTS:-}" > "$dir/hosts"
+hosts > "$dir/hosts"
 
 # Started as root, squid becomes the user "proxy" before it opens its files, and refuses to stay root.
 run_as=""
@@ -30,10 +30,10 @@ if [ "$(id -u)" -eq 0 ]; then
 fi
 
 cat > "$dir/squid.conf" <<CONF
-http_port  127.0.0.1:$open name=open
-http_port  127.0.0.1:$basic name=basic
-https_port 127.0.0.1:$tls name=tls tls-cert=$dir/tls/proxy.pem tls-key=$dir/tls/proxy.key
-https_port 127.0.0.1:$tls_basic name=tlsbasic tls-cert=$dir/tls/proxy.pem tls-key=$dir/tls/proxy.key
+http_port  $listen:$open name=open
+http_port  $listen:$basic name=basic
+https_port $listen:$tls name=tls tls-cert=$dir/tls/proxy.pem tls-key=$dir/tls/proxy.key
+https_port $listen:$tls_basic name=tlsbasic tls-cert=$dir/tls/proxy.pem tls-key=$dir/tls/proxy.key
 
 auth_param basic program $lib/basic_ncsa_auth $dir/users
 auth_param basic realm test proxy
@@ -43,7 +43,7 @@ acl known proxy_auth REQUIRED
 http_access deny closed !known
 http_access allow all
 
-tcp_outgoing_address 127.0.0.2
+tcp_outgoing_address ${OUTGOING:-127.0.0.2}
 hosts_file $dir/hosts
 # A name that is not in the hosts file must fail at once, not after a DNS timeout.
 dns_nameservers 127.0.0.1

@@ -12,8 +12,8 @@ source "$(dirname "$0")/serve.sh"
 mkdir -p "$1"; dir=$(cd "$1" && pwd)
 cat > "$dir/tinyproxy.conf" <<CONF
 Port $2
-Listen 127.0.0.1
-Bind 127.0.0.3
+Listen $listen
+Bind ${OUTGOING:-127.0.0.3}
 Timeout 60
 MaxClients 100
 ViaProxyName "tinyproxy.test"

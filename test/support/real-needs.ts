@@ -1,0 +1,72 @@
+import { accessSync, constants } from 'node:fs';
+import { join } from 'node:path';
+import { describe } from '@jest/globals';
+import { notRunHere } from './not-run.ts';
+
+/** What a machine must have: a program, or a right. */
+export type Requirement = RequiredProgram | RequiredRight;
+
+interface RequiredProgram {
+  readonly program: string;
+  /** The Debian package that has it. */
+  readonly package: string;
+}
+
+interface RequiredRight {
+  /** In the words of "install these packages and …". */
+  readonly right: string;
+  readonly isGiven: () => boolean;
+}
+
+const openssl = { program: 'openssl', package: 'openssl' };
+const root = { right: 'run as root', isGiven: () => process.getuid?.() === 0 };
+
+/** What each of the servers here needs: for {@link describeReal}. */
+export const needs = {
+  squid: [{ program: 'squid', package: 'squid-openssl' }, openssl],
+  swift: [
+    { program: 'swift-proxy-server', package: 'swift-proxy' },
+    { program: 'swift-account-server', package: 'swift-account' },
+    { program: 'swift-container-server', package: 'swift-container' },
+    { program: 'swift-object-server', package: 'swift-object' },
+    { program: 'memcached', package: 'memcached' },
+  ],
+  nginx: [{ program: 'nginx', package: 'nginx-light' }, openssl],
+  tinyproxy: [{ program: 'tinyproxy', package: 'tinyproxy-bin' }],
+  dante: [{ program: 'danted', package: 'dante-server' }, openssl, root],
+  microsocks: [{ program: 'microsocks', package: 'microsocks' }, root],
+  sshSocks: [{ program: 'sshd', package: 'openssh-server' }, { program: 'ssh', package: 'openssh-client' }, root],
+} as const satisfies Record<string, readonly Requirement[]>;
+
+/**
+ * A `describe` that runs where its requirements are met. Where one is not, one skipped test says what to install or
+ * to allow; on the CI that test fails.
+ */
+export function describeReal(name: string, requirements: readonly Requirement[], body: () => void): void {
+  const missing = requirements.filter((requirement) => !isMet(requirement));
+  if (missing.length === 0) describe(name, body);
+  else notRunHere(name, remedy(missing));
+}
+
+function isMet(requirement: Requirement): boolean {
+  if (process.platform !== 'linux') return false;
+  return 'program' in requirement ? isInstalled(requirement.program) : requirement.isGiven();
+}
+
+function isInstalled(program: string): boolean {
+  // Servers live in sbin, which the search path of an ordinary user leaves out.
+  return [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'].some((dir) => {
+    try {
+      accessSync(join(dir, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function remedy(missing: readonly Requirement[]): string {
+  const packages = missing.flatMap((requirement) => ('package' in requirement ? [requirement.package] : []));
+  const rights = missing.flatMap((requirement) => ('right' in requirement ? [requirement.right] : []));
+  return [[...new Set(packages)].join(' ') || 'nothing', ...new Set(rights)].join(' and ');
+}

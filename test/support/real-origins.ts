@@ -1,0 +1,55 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type RealServer, serve } from './real-serve.ts';
+
+/** A client's certificate with its key, in PEM. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** An origin with the paths listed in test/servers/nginx.sh. */
+export interface RealNginx extends RealServer {
+  readonly httpUrl: string;
+  readonly httpsUrl: string;
+  /** Answers 400 to who does not show a certificate of {@link RealNginx.ca}, such as {@link RealNginx.client}. */
+  readonly mtlsUrl: string;
+  /** Signed the certificate of {@link RealNginx.httpsUrl} and {@link RealNginx.mtlsUrl}. */
+  readonly ca: string;
+  readonly client: ClientCertificate;
+}
+
+/** OpenStack Swift behind its S3 API, which checks every signature. */
+export interface RealSwift extends RealServer {
+  readonly s3Url: string;
+  readonly accessKey: string;
+  readonly secretKey: string;
+  readonly region: string;
+}
+
+export async function startNginx(): Promise<RealNginx> {
+  const { dir, ports, stop } = await serve('nginx.sh', { ports: 3, env: { PRIVATE_HOSTS: 'origin.example' } });
+  const [http, https, mtls] = ports;
+  return {
+    httpUrl: `http://127.0.0.1:${http}`,
+    httpsUrl: `https://127.0.0.1:${https}`,
+    mtlsUrl: `https://127.0.0.1:${mtls}`,
+    ca: await readFile(join(dir, 'tls/ca.pem'), 'utf8'),
+    client: {
+      cert: await readFile(join(dir, 'tls/client.pem'), 'utf8'),
+      key: await readFile(join(dir, 'tls/client.key'), 'utf8'),
+    },
+    stop,
+  };
+}
+
+export async function startSwift(): Promise<RealSwift> {
+  const { ports, stop } = await serve('swift.sh', { ports: 5 });
+  return {
+    s3Url: `http://127.0.0.1:${ports[0]}`,
+    accessKey: 'test:tester',
+    secretKey: 'testing',
+    region: 'us-east-1',
+    stop,
+  };
+}
