@@ -12,3 +12,14 @@ export {
   startTinyproxy,
 } from './real-proxies.ts';
 export { type RealServer, running } from './real-serve.ts';
+export {
+  type RealDante,
+  type RealSocks,
+  type RealSocksWithPassword,
+  SOCKS_SCHEMES,
+  type SocksEntry,
+  type SocksScheme,
+  startDante,
+  startMicrosocks,
+  startSshSocks,
+} from './real-socks.ts';
