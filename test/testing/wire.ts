@@ -37,6 +37,22 @@ export class Wire implements AsyncDisposable {
     return this;
   }
 
+  /** Bytes as they are, in one packet. */
+  write(...bytes: readonly (number | string)[]): this {
+    this.socket.write(
+      Buffer.concat(bytes.map((part) => (typeof part === 'string' ? Buffer.from(part) : Buffer.of(part)))),
+    );
+    return this;
+  }
+
+  /** The next so many bytes, as soon as they have come; `text` and `packets` have the rest. */
+  async next(length: number): Promise<number[]> {
+    while (this.text.length < length) await once(this.socket, 'data');
+    const all = Buffer.concat(this.packets);
+    this.packets.splice(0, this.packets.length, ...(all.length > length ? [all.subarray(length)] : []));
+    return [...all.subarray(0, length)];
+  }
+
   /** What has come, as soon as it matches. */
   async until(pattern: RegExp): Promise<string> {
     while (!pattern.test(this.text)) await once(this.socket, 'data');

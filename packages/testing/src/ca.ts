@@ -1,6 +1,7 @@
 import { createHash, generateKeyPair, type KeyObject, randomBytes, sign } from 'node:crypto';
-import { isIP, isIPv4 } from 'node:net';
+import { isIP } from 'node:net';
 import { promisify } from 'node:util';
+import { addressBytes } from './address.ts';
 import { bits, element, integer, octets, oid, sequence, set, time, truth, utf8 } from './der.ts';
 
 /** What a certificate of the lab is for. */
@@ -131,14 +132,4 @@ function keyId(key: KeyObject): Buffer {
 /** RFC 5280 §4.2.1.6: an address is its 4 or 16 bytes, never its text. */
 function generalName(name: string): Buffer {
   return isIP(name) ? element(0x87, addressBytes(name)) : element(0x82, Buffer.from(name, 'latin1'));
-}
-
-function addressBytes(address: string): Buffer {
-  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
-  // The URL parser turns a dotted tail into hexadecimal groups.
-  const [left = '', right] = new URL(`http://[${address}]`).hostname.slice(1, -1).split('::');
-  const head = left.split(':').filter(Boolean);
-  const tail = (right ?? '').split(':').filter(Boolean);
-  const groups = [...head, ...Array<string>(8 - head.length - tail.length).fill('0'), ...tail];
-  return Buffer.from(groups.map((group) => group.padStart(4, '0')).join(''), 'hex');
 }

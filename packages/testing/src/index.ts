@@ -6,3 +6,8 @@ export type { LabHeaders, LabHost, LabTls, Peer } from './listener.ts';
 export type { Misbehaviour } from './misbehaviour.ts';
 export { type LabOrigin, type OriginHandler, type OriginOptions, type OriginRequest, startOrigin } from './origin.ts';
 export { type LabProxy, type LabProxyOptions, startProxy } from './proxy.ts';
+export { type LabSocks, type LabSocksOptions, type SocksScheme, startSocks, type UrlForOptions } from './socks.ts';
+export type { SocksHop } from './socks-exchange.ts';
+export type { SocksMisbehaviour, SocksPhase } from './socks-misbehaviour.ts';
+export type { SocksAddressType } from './socks-wire.ts';
+export type { LabStation } from './station.ts';

@@ -37,8 +37,6 @@ export interface LabStation<Hop, Behaviour> extends AsyncDisposable {
 export interface Desk<Hop> {
   /** Enters a hop into the record; the protocol fills in what it learns later. */
   record(hop: Hop): void;
-  /** Something has changed that others may wait for. */
-  changed(): void;
   peer(socket: Socket): Peer;
   /** RST instead of FIN. */
   resetSocket(socket: Socket): void;
@@ -112,10 +110,6 @@ export abstract class Station<Hop> implements Desk<Hop>, AsyncDisposable {
 
   record(hop: Hop): void {
     this.hops.push(hop);
-    this.changed();
-  }
-
-  changed(): void {
     this.#listener.watch.changed();
   }
 
@@ -132,7 +126,7 @@ export abstract class Station<Hop> implements Desk<Hop>, AsyncDisposable {
     const closed = () => {
       if (!client.destroyed || !origin.destroyed) return;
       this.#tunnels.delete(origin);
-      this.changed();
+      this.#listener.watch.changed();
     };
     client.once('close', closed);
     origin.once('close', closed);
