@@ -108,13 +108,17 @@ describe.each(ROUTES)('a streamed body for an %s origin through %s proxy', (sche
   test.each(['GET', 'DELETE', 'POST'])('with %s is framed, and the connection stays in step', async (method) => {
     const { server, through, request } = await way(scheme, via);
     const transport = newTransport();
+    // What cannot be sent twice waits until a forwarding proxy has shown that it keeps connections open.
+    for (let call = 0; call < 2; call += 1) await (await transport.send(request)).body.toArray();
     for (const declared of [null, 4]) {
       const body = Readable.from(['bo', 'dy']);
       const response = await transport.send({ ...request, method, body, headers: { 'Content-Length': declared } });
       expect(await response.body.toArray()).toHaveLength(1);
     }
     expect(
-      server.requests.map(({ body, complete, headers }) => [String(body), complete, headers['transfer-encoding']]),
+      server.requests
+        .slice(2)
+        .map(({ body, complete, headers }) => [String(body), complete, headers['transfer-encoding']]),
     ).toEqual([
       ['body', true, 'chunked'],
       ['body', true, undefined],

@@ -3,7 +3,7 @@
 import { text } from 'node:stream/consumers';
 import { inspect } from 'node:util';
 import { InvalidOptionError, InvalidProxyUrlError } from '@cloudlane/proxy';
-import { createCa, type LabHost, type Misbehaviour } from '@cloudlane/testing';
+import { createCa, type LabHost, type Misbehaviour, startSocks } from '@cloudlane/testing';
 import {
   ProxyAuthenticationError,
   ProxyProtocolError,
@@ -29,6 +29,7 @@ import {
   proxy,
   trusting,
   until,
+  use,
 } from './lab.ts';
 
 async function getText(transport: Transport, request: TransportRequest): Promise<string> {
@@ -234,20 +235,22 @@ describe('of hpagent', () => {
     await expectNothingLeft(transport, through);
   });
 
-  test.each<[string, abstract new (...args: never[]) => Error]>([
-    ['ftp', InvalidProxyUrlError],
-    ['socks5', InvalidOptionError],
-    ['socks5h', InvalidOptionError],
-    ['socks4', InvalidOptionError],
-  ])('H17 %s is not taken for an http proxy', async (scheme, Class) => {
+  test.each<[string, abstract new (...args: never[]) => Error, number]>([
+    ['ftp', InvalidProxyUrlError, 0],
+    // The proxy answers in HTTP what is SOCKS.
+    ['socks5', ProxyProtocolError, 2],
+    ['socks5h', ProxyProtocolError, 2],
+    ['socks4', ProxyProtocolError, 2],
+  ])('H17 %s is not taken for an http proxy', async (scheme, Class, connections) => {
     const through = await proxy();
     const http_proxy = through.url.replace('http:', `${scheme}:`);
     const transport = newTransport();
-    for (const url of ['http://x.example', 'https://x.example']) {
+    for (const url of ['http://127.0.0.1:9', 'https://127.0.0.1:9']) {
       const error = await failureOf(transport.send({ url, http_proxy }), Class);
       expect(error.message).toMatch(/http/);
     }
-    expect(through.connectionCount).toBe(0);
+    expect([through.hops.length, through.connectionCount]).toEqual([0, connections]);
+    await expectNothingLeft(transport, through);
   });
 
   test('H17 localhost:3128 is an http proxy at localhost', async () => {
@@ -401,18 +404,16 @@ describe('of axios', () => {
     expect(through.hops.map(({ servername }) => servername)).toEqual(['localhost']);
   });
 
-  test.each(['http', 'https'] as const)('A10 a SOCKS proxy is refused at once, for %s', async (scheme) => {
-    const server = await origin(scheme);
-    const { axios } = newTransport();
-    const refused = [
-      axios.get(server.url, { http_proxy: 'socks5://127.0.0.1:1080' }),
-      newTransport().send({ url: server.url, env: { all_proxy: 'socks5h://127.0.0.1:1080' } }),
-    ];
-    for (const sent of refused) {
-      const error = await failureOf(sent, InvalidOptionError);
-      expect(error.message).toContain('names a SOCKS proxy, which this version cannot use');
-    }
-    expect(server.connectionCount).toBe(0);
+  test.each(['http', 'https'] as const)('A10 a SOCKS proxy is spoken to in SOCKS, for %s', async (scheme) => {
+    const [server, through] = [await origin(scheme), await use(startSocks())];
+    const transport = newTransport();
+    await transport.axios.get(server.url, { http_proxy: through.urlFor('socks5') });
+    await getText(transport, { url: server.url, env: { all_proxy: through.urlFor('socks5h') } });
+    expect(through.hops).toMatchObject([
+      { version: 5, target: new URL(server.url).host, reply: 0 },
+      { version: 5, target: new URL(server.url).host, reply: 0 },
+    ]);
+    expect(server.requests).toHaveLength(2);
   });
 
   test('A11 host:port without a scheme is an http proxy, also for https', async () => {

@@ -19,7 +19,7 @@ const SCENES: readonly Scene[] = [
     ['PROXY/path', 'InvalidProxyUrlError'],
     [`http://user:${SECRETS.plainPassword}%zz@127.0.0.1:1`, 'InvalidProxyUrlError'],
     [`gopher://user:${SECRETS.plainPassword}@127.0.0.1:1`, 'InvalidProxyUrlError'],
-    [`socks5://user:${SECRETS.plainPassword}@127.0.0.1:1`, 'InvalidOptionError'],
+    [`socks5://user:${SECRETS.plainPassword}@127.0.0.1:1`, 'ProxyConnectError'],
   ].map(([http_proxy = '', error = '']): Scene => ({ env: { http_proxy }, expected: [error, error] })),
 ];
 

@@ -1,5 +1,6 @@
-import { formatProxy, type Route } from '@cloudlane/proxy';
+import { formatProxy, type Route, type RouteExplanation } from '@cloudlane/proxy';
 import type { ConnectionInfo } from './connection-info.ts';
+import { publishPhase } from './diagnostics.ts';
 import {
   ClosedError,
   ConnectError,
@@ -18,36 +19,98 @@ import {
 import { isError, messageOf } from './foreign-error.ts';
 import { maskUrl } from './masking.ts';
 import type { ResolvedTimeouts } from './timeouts.ts';
+import { Stopwatch, type Timings } from './timings.ts';
+
+/** What a try is about. */
+export interface AttemptInit {
+  readonly method: string;
+  readonly url: URL;
+  readonly route: Route;
+  readonly explain: () => RouteExplanation;
+  readonly timeouts: ResolvedTimeouts;
+  /** Whether its body, if any, can be sent a second time. */
+  readonly isRepeatable: boolean;
+  /** Whether somebody else's client makes the request, through `Transport.agents`. @defaultValue false */
+  readonly isForeign?: boolean;
+}
 
 /** One try to get one request through: where it has got to, and the errors that say so. */
 export class Attempt {
+  /** Number of the request within this process; a second try keeps it. */
+  readonly id: number;
   readonly method: string;
+  readonly url: URL;
   readonly route: Route;
+  readonly explain: () => RouteExplanation;
   readonly timeouts: ResolvedTimeouts;
   /** Whether only a connection that has carried nothing will do. */
   readonly needsFresh: boolean;
-  /** Where the try is now. Whoever moves it on sets it first, so that a failure is blamed on the right phase. */
-  phase: Phase;
-  /** Whether it waits for a connection because all that `maxSockets` allows are taken. */
-  isQueued = false;
+  /** Whether the request may be sent twice: its method is idempotent (RFC 9110 §9.2.2), and its body in memory. */
+  readonly isRepeatable: boolean;
+  /** Whether somebody else's client makes it, which hears of failures by Node's events alone. */
+  readonly isForeign: boolean;
   hasConnectedToProxy = false;
   /** Whether the proxy is shown credentials. */
   isAuthenticating = false;
   /** The connection that carries the request, once there is one. */
   connection: (() => ConnectionInfo) | null = null;
-  readonly #url: URL;
-  readonly #started: number;
+  readonly #init: AttemptInit;
+  readonly #stopwatch: Stopwatch;
+  #phase: Phase;
+  #isQueued = false;
   #stopReason: unknown;
 
   /** @param before the try that this one repeats; the total deadline goes on from there */
-  constructor(method: string, url: URL, route: Route, timeouts: ResolvedTimeouts, before?: Attempt) {
-    this.method = method;
-    this.route = route;
-    this.timeouts = timeouts;
-    this.phase = route.kind === 'direct' ? 'origin-dns' : 'proxy-dns';
-    this.#url = url;
-    this.#started = before === undefined ? performance.now() : before.#started;
+  constructor(init: AttemptInit, before?: Attempt) {
+    lastId += before === undefined ? 1 : 0;
+    this.id = before === undefined ? lastId : before.id;
+    this.method = init.method;
+    this.url = init.url;
+    this.route = init.route;
+    this.explain = init.explain;
+    this.timeouts = init.timeouts;
     this.needsFresh = before !== undefined;
+    this.isRepeatable = init.isRepeatable && IDEMPOTENT.has(init.method);
+    this.isForeign = init.isForeign ?? false;
+    this.#init = init;
+    this.#stopwatch = new Stopwatch(before === undefined ? undefined : before.#stopwatch.started);
+    this.#phase = init.route.kind === 'direct' ? 'origin-dns' : 'proxy-dns';
+  }
+
+  /** Where the try is now. Whoever moves it on sets it first, so that a failure is blamed on the right phase. */
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  set phase(phase: Phase) {
+    this.#phase = phase;
+    this.#stopwatch.enter(phase);
+    publishPhase(this);
+  }
+
+  /** Whether it waits for a connection because all that `maxSockets` allows are taken. */
+  get isQueued(): boolean {
+    return this.#isQueued;
+  }
+
+  set isQueued(isQueued: boolean) {
+    this.#isQueued = isQueued;
+    if (isQueued) this.#stopwatch.enter('queue');
+  }
+
+  /** Where the time went so far. */
+  get timings(): Timings {
+    return this.#stopwatch.read();
+  }
+
+  /** Whether the request went, or goes, over a connection that had carried others. */
+  get reusedConnection(): boolean {
+    return (this.connection?.().requestCount ?? 0) > 1;
+  }
+
+  /** The body has been read to its end, or will not be read. */
+  finish(): void {
+    this.#stopwatch.end();
   }
 
   get hop(): Hop {
@@ -63,7 +126,7 @@ export class Attempt {
 
   /** `GET https://api.example/v1 through http://user:***@proxy:3128`, for messages. */
   toString(): string {
-    const url = maskUrl(this.#url);
+    const url = maskUrl(this.url);
     return this.proxy === null ? `${this.method} ${url}` : `${this.method} ${url} through ${this.proxy}`;
   }
 
@@ -73,8 +136,12 @@ export class Attempt {
       phase: this.phase,
       hop: this.hop,
       proxy: this.proxy,
-      url: maskUrl(this.#url),
+      url: maskUrl(this.url),
       hasConnectedToProxy: this.hasConnectedToProxy,
+      timings: this.#stopwatch.read(true),
+      reusedConnection: this.reusedConnection,
+      route: this.route,
+      explain: this.explain,
       ...(cause === undefined ? {} : { cause }),
     };
   }
@@ -82,29 +149,28 @@ export class Attempt {
   /** Milliseconds left of the total deadline; 0 if there is none. */
   get totalLeft(): number {
     const { total } = this.timeouts;
-    return total === 0 ? 0 : Math.max(1, total - (performance.now() - this.#started));
+    return total === 0 ? 0 : Math.max(1, total - (performance.now() - this.#stopwatch.started));
   }
 
   /**
    * Whether the error may only mean that the server had closed an idle connection while the request set out on it, and
-   * sending it again is allowed: no part of an answer has come, and the method is idempotent (RFC 9110 §9.2.2).
+   * sending it again is allowed: no part of an answer has come, and the request is repeatable.
    */
   isStale(error: unknown): boolean {
-    const hasCarriedOthers = (this.connection?.().requestCount ?? 0) > 1;
     const isBefore = this.phase === 'request' || this.phase === 'response';
-    return error instanceof ResetError && hasCarriedOthers && isBefore && IDEMPOTENT.has(this.method);
+    return error instanceof ResetError && this.reusedConnection && isBefore && this.isRepeatable;
   }
 
   /** The same once more, on a fresh connection. */
   again(): Attempt {
-    const next = new Attempt(this.method, this.#url, this.route, this.timeouts, this);
+    const next = new Attempt(this.#init, this);
     next.isAuthenticating = this.isAuthenticating;
     return next;
   }
 
   timedOut(deadline: keyof ResolvedTimeouts): TimeoutError {
     const milliseconds = this.timeouts[deadline];
-    const what = this.isQueued ? 'waiting for a free connection' : WAITING_FOR[this.phase];
+    const what = this.isQueued ? 'waiting for a free connection' : this.#doing;
     return new TimeoutError(`${this}: ${what} took longer than ${milliseconds} ms (timeout.${deadline})`, {
       ...this.facts(),
       retryable: !isSent(this.phase),
@@ -127,6 +193,16 @@ export class Attempt {
   /** Notes why we end the try ourselves: whatever then breaks, this is the reason that is told. The first one counts. */
   stop(reason: unknown): void {
     this.#stopReason ??= reason;
+  }
+
+  get #doing(): string {
+    return this.phase === 'proxy-handshake'
+      ? `waiting for the proxy's answer to ${this.#handshake}`
+      : WAITING_FOR[this.phase];
+  }
+
+  get #handshake(): string {
+    return this.route.kind === 'socks' ? 'the SOCKS handshake' : 'CONNECT';
   }
 
   /** The one place where errors of Node become ours. */
@@ -157,11 +233,14 @@ export class Attempt {
           },
         );
       case 'proxy-handshake':
-        return new ProxyError(`${this}: the proxy ended the connection during CONNECT: ${messageOf(error)}`, {
-          ...facts,
-          code: 'ERR_PROXY_RESET',
-          retryable: true,
-        });
+        return new ProxyError(
+          `${this}: the proxy ended the connection during ${this.#handshake}: ${messageOf(error)}`,
+          {
+            ...facts,
+            code: 'ERR_PROXY_RESET',
+            retryable: true,
+          },
+        );
       case 'origin-tls':
         return BROKEN.has(code)
           ? new ResetError(`${this}: the connection broke during TLS with the origin: ${messageOf(error)}`, {
@@ -172,13 +251,12 @@ export class Attempt {
       default:
         return code.startsWith('HPE_')
           ? new ProtocolError(`${this}: the answer is not valid HTTP: ${messageOf(error)}`, facts)
-          : new ResetError(
-              `${this}: the connection broke while ${WAITING_FOR[this.phase]}: ${messageOf(error)}`,
-              facts,
-            );
+          : new ResetError(`${this}: the connection broke while ${this.#doing}: ${messageOf(error)}`, facts);
     }
   }
 }
+
+let lastId = 0;
 
 /** Whether bytes of the request may have reached the origin. */
 function isSent(phase: Phase): boolean {
@@ -206,11 +284,10 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE',
 // "aborted" and "socket hang up" come as ECONNRESET; TLS over a dying tunnel as ECONNRESET or EPIPE.
 const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);
 
-const WAITING_FOR: Readonly<Record<Phase, string>> = {
+const WAITING_FOR: Readonly<Record<Exclude<Phase, 'proxy-handshake'>, string>> = {
   'proxy-dns': "looking up the proxy's name",
   'proxy-connect': 'connecting to the proxy',
   'proxy-tls': 'TLS with the proxy',
-  'proxy-handshake': "waiting for the proxy's answer to CONNECT",
   'origin-dns': "looking up the origin's name",
   'origin-connect': 'connecting to the origin',
   'origin-tls': 'TLS with the origin',

@@ -1,23 +1,33 @@
+import dns from 'node:dns/promises';
 import net, { type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { ProxyServer } from '@cloudlane/proxy';
 import type { Attempt } from './attempt.ts';
-import { type ConnectReply, ConnectReplyError, ConnectReplyParser } from './connect-reply.ts';
-import { ProxyProtocolError, ProxyTlsError, ProxyTunnelError, TlsError } from './errors.ts';
+import { outliveBrokenPipe } from './broken-pipe.ts';
+import { openTunnel } from './connect-tunnel.ts';
+import type { TlsFacts } from './connection-info.ts';
+import { ProxyTlsError, TlsError } from './errors.ts';
 import type { Origin } from './origin.ts';
-import { MAX_ANSWER_BODY, proxyAuthentication, REFUSAL_WAIT } from './proxy-answer.ts';
+import { negotiateSocks } from './socks-handshake.ts';
 import { startDeadline } from './timeouts.ts';
 import type { TlsProfile } from './tls.ts';
 
+/** A connection ready for requests, and the TLS of its hops. */
+export interface Dialled {
+  readonly socket: Socket;
+  readonly tls: TlsFacts | null;
+  readonly proxyTls: TlsFacts | null;
+}
+
 /** Opens the connection that one route needs, and says through `attempt.phase` how far it has got. */
-export type Dial = (attempt: Attempt, signal: AbortSignal) => Promise<Socket>;
+export type Dial = (attempt: Attempt, signal: AbortSignal) => Promise<Dialled>;
 
 /** Straight to the origin. */
 export function dialDirect(origin: Origin, tls: TlsProfile | null): Dial {
   return (attempt, signal) =>
     guarded(attempt, signal, async (own) => {
       const socket = await connect(origin.host, origin.port, attempt, 'origin', own);
-      return tls === null ? socket : await startTls(socket, tls, origin.host, origin.href, attempt, 'origin', own);
+      return await reachOrigin({ socket, tls: null, proxyTls: null }, tls, origin, attempt, own);
     });
 }
 
@@ -36,18 +46,59 @@ export function dialTunnel(
 ): Dial {
   return (attempt, signal) =>
     guarded(attempt, signal, async (own) => {
-      const socket = await reachProxy(proxy, proxyTls, attempt, own);
-      await openTunnel(socket, origin, proxyHeaders, attempt);
-      return tls === null ? socket : await startTls(socket, tls, origin.host, origin.href, attempt, 'origin', own);
+      const hop = await reachProxy(proxy, proxyTls, attempt, own);
+      await openTunnel(hop.socket, origin, proxyHeaders, attempt);
+      return await reachOrigin(hop, tls, origin, attempt, own);
     });
+}
+
+/** How a SOCKS proxy is spoken to. */
+export interface SocksDialect {
+  readonly version: 4 | 5;
+  /** Whether names are looked up here, not by the proxy. */
+  readonly looksUp: boolean;
+}
+
+/** Through a SOCKS proxy to the origin. */
+export function dialSocks(proxy: ProxyServer, dialect: SocksDialect, origin: Origin, tls: TlsProfile | null): Dial {
+  return (attempt, signal) =>
+    guarded(attempt, signal, async (own) => {
+      const { host: name, port } = origin;
+      const host = dialect.looksUp && net.isIP(name) === 0 ? await lookUp(name, dialect, attempt) : name;
+      const hop = await reachProxy(proxy, null, attempt, own);
+      attempt.phase = 'proxy-handshake';
+      const credentials = proxy.credentials ?? null;
+      await negotiateSocks(hop.socket, { version: dialect.version, host, port, credentials }, attempt);
+      return await reachOrigin(hop, tls, origin, attempt, own);
+    });
+}
+
+// IPv4 first: it is what most SOCKS proxies can reach, and all that SOCKS4 can name.
+async function lookUp(name: string, { version }: SocksDialect, attempt: Attempt): Promise<string> {
+  attempt.phase = 'origin-dns';
+  const { address } = await dns.lookup(name, version === 4 ? { family: 4 } : { order: 'ipv4first' });
+  return address;
+}
+
+async function reachOrigin(
+  hop: Dialled,
+  tls: TlsProfile | null,
+  origin: Origin,
+  attempt: Attempt,
+  own: Own,
+): Promise<Dialled> {
+  if (tls === null) return hop;
+  const socket = await startTls(hop.socket, tls, origin.host, origin.href, attempt, 'origin', own);
+  return { socket, tls: tls.facts(socket), proxyTls: hop.proxyTls };
 }
 
 /** Notes a socket as this dial's own, to be destroyed if the dial does not succeed. */
 type Own = <S extends Socket>(socket: S) => S;
 
 // One frame around every dial: its two deadlines, the abort, the translation of errors, and no socket left behind.
-async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) => Promise<Socket>): Promise<Socket> {
+async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) => Promise<Dialled>): Promise<Dialled> {
   const sockets: Socket[] = [];
+  let isOver = false;
   let stop: (error: unknown) => void = () => {};
   const stopped = new Promise<never>((_resolve, reject) => {
     stop = reject;
@@ -56,7 +107,9 @@ async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) =>
     // Errors after the dial are the pool's; during it they reach us through the step that waits.
     socket.on('error', () => {});
     sockets.push(socket);
-    return socket;
+    // Opened by a step that went on after the end: a name that was still being looked up.
+    if (isOver) socket.destroy();
+    return outliveBrokenPipe(socket);
   };
   const abort = (): void => {
     attempt.stop(signal.reason);
@@ -78,9 +131,11 @@ async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) =>
     running.catch(() => {});
     return await Promise.race([running, stopped]);
   } catch (error) {
+    isOver = true;
+    const reason = attempt.translate(error);
     // The outermost first: a TCP socket destroyed under its TLS while that handles an event crashes Node.
-    for (const socket of sockets.reverse()) socket.destroy();
-    throw attempt.translate(error);
+    await Promise.all(sockets.reverse().map(close));
+    throw reason;
   } finally {
     signal.removeEventListener('abort', abort);
     stopConnect();
@@ -88,20 +143,28 @@ async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) =>
   }
 }
 
+function close(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.closed) return resolve();
+    socket.once('close', () => resolve());
+    socket.destroy();
+  });
+}
+
 async function reachProxy(
   proxy: ProxyServer,
   proxyTls: TlsProfile | null,
   attempt: Attempt,
   own: Own,
-): Promise<Socket> {
+): Promise<Dialled> {
   const socket = await connect(proxy.host, proxy.port, attempt, 'proxy', own);
   if (proxyTls === null) {
     attempt.hasConnectedToProxy = true;
-    return socket;
+    return { socket, tls: null, proxyTls: null };
   }
   const secured = await startTls(socket, proxyTls, proxy.host, `${proxy.host}:${proxy.port}`, attempt, 'proxy', own);
   attempt.hasConnectedToProxy = true;
-  return secured;
+  return { socket: secured, tls: null, proxyTls: proxyTls.facts(secured) };
 }
 
 function connect(host: string, port: number, attempt: Attempt, hop: 'proxy' | 'origin', own: Own): Promise<Socket> {
@@ -142,105 +205,5 @@ function startTls(
       const Failure = hop === 'proxy' ? ProxyTlsError : TlsError;
       reject(new Failure(`${attempt}: ${fault}`, attempt.facts()));
     });
-  });
-}
-
-async function openTunnel(
-  socket: Socket,
-  origin: Origin,
-  proxyHeaders: Readonly<Record<string, string>>,
-  attempt: Attempt,
-): Promise<void> {
-  attempt.phase = 'proxy-handshake';
-  // RFC 9110 §7.2: a request without Host is refused by many proxies.
-  const lines = [`CONNECT ${origin.authority} HTTP/1.1`, `Host: ${origin.authority}`];
-  for (const [name, value] of Object.entries(proxyHeaders)) lines.push(`${name}: ${value}`);
-  socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
-  const reply = await readReply(socket, attempt);
-  // RFC 9110 §9.3.6: any 2xx means that the tunnel is open, and that no body follows.
-  if (reply.status >= 200 && reply.status < 300) {
-    if (reply.rest.length > 0) socket.unshift(reply.rest);
-    return;
-  }
-  const body = await readRefusal(socket, reply, attempt);
-  socket.destroy();
-  throw refusal(origin, { ...reply, body }, attempt);
-}
-
-function readReply(socket: Socket, attempt: Attempt): Promise<ConnectReply> {
-  const parser = new ConnectReplyParser();
-  const broken = (why: string): ProxyProtocolError =>
-    new ProxyProtocolError(`${attempt}: the proxy's answer to CONNECT cannot be read: ${why}`, attempt.facts());
-  return new Promise((resolve, reject) => {
-    const onData = (chunk: Buffer): void => {
-      try {
-        const reply = parser.push(chunk);
-        if (reply) settle(() => resolve(reply));
-      } catch (error) {
-        settle(() => reject(error instanceof ConnectReplyError ? broken(error.message) : error));
-      }
-    };
-    const onEnd = (): void => settle(() => reject(broken('the connection ended before it was complete')));
-    const onError = (error: Error): void => settle(() => reject(error));
-    const settle = (done: () => void): void => {
-      socket.pause();
-      socket.off('data', onData).off('end', onEnd).off('close', onEnd).off('error', onError);
-      done();
-    };
-    socket.on('data', onData).on('end', onEnd).on('close', onEnd).on('error', onError);
-    socket.resume();
-  });
-}
-
-function readRefusal(socket: Socket, reply: ConnectReply, attempt: Attempt): Promise<Buffer> {
-  const declared = Number(reply.headers['content-length'] ?? Number.POSITIVE_INFINITY);
-  const wanted = Math.min(Number.isNaN(declared) ? Number.POSITIVE_INFINITY : declared, MAX_ANSWER_BODY);
-  const chunked = /(^|,\s*)chunked$/i.test(String(reply.headers['transfer-encoding'] ?? ''));
-  const chunks = [reply.rest];
-  let length = reply.rest.length;
-  const { handshake } = attempt.timeouts;
-  return new Promise((resolve) => {
-    const isComplete = (): boolean =>
-      length >= wanted || (chunked && Buffer.concat(chunks).subarray(-7).toString('latin1').endsWith('0\r\n\r\n'));
-    const finish = (): void => {
-      stop();
-      socket.off('data', onData).off('end', finish).off('close', finish);
-      const body = Buffer.concat(chunks).subarray(0, MAX_ANSWER_BODY);
-      resolve(chunked ? dechunk(body) : body);
-    };
-    const onData = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (isComplete()) finish();
-    };
-    const stop = startDeadline(handshake === 0 ? REFUSAL_WAIT : Math.min(handshake / 2, REFUSAL_WAIT), finish);
-    if (isComplete()) return finish();
-    socket.on('data', onData).on('end', finish).on('close', finish);
-    socket.resume();
-  });
-}
-
-// RFC 9112 §7.1; what is cut off or malformed is left as it came: the page is for people.
-function dechunk(body: Buffer): Buffer {
-  const parts: Buffer[] = [];
-  for (let at = 0; ; ) {
-    const end = body.indexOf('\r\n', at);
-    const size = end === -1 ? Number.NaN : Number.parseInt(body.toString('latin1', at, end), 16);
-    if (Number.isNaN(size)) return parts.length === 0 ? body : Buffer.concat(parts);
-    if (size === 0) return Buffer.concat(parts);
-    parts.push(body.subarray(end + 2, end + 2 + size));
-    at = end + 2 + size + 2;
-  }
-}
-
-function refusal(origin: Origin, answer: ConnectReply & { readonly body: Buffer }, attempt: Attempt): Error {
-  const { status, statusText, headers, body } = answer;
-  const said = statusText === '' ? String(status) : `${status} ${statusText}`;
-  const init = { ...attempt.facts(), status, statusText, headers, body };
-  if (status === 407) return proxyAuthentication(`CONNECT ${origin.authority} through ${attempt.proxy}`, init, attempt);
-  return new ProxyTunnelError(`CONNECT ${origin.authority} through ${attempt.proxy} was refused: ${said}`, {
-    ...init,
-    // 502, 503, 504: the proxy could not reach the origin this time.
-    retryable: status === 429 || (status >= 502 && status <= 504),
   });
 }

@@ -13,12 +13,15 @@
 //         ├─ ProxyTlsError             the proxy's certificate or TLS was refused
 //         ├─ ProxyAuthenticationError  407: schemes, realm, status, headers, body
 //         ├─ ProxyTunnelError          CONNECT refused: status, headers, body
+//         ├─ SocksError                a SOCKS proxy refused: step, replyCode
 //         ├─ ProxyResponseError        the proxy answered a forwarded request itself: status, headers, body
 //         └─ ProxyProtocolError        the proxy's answer was not valid HTTP
 //
 // InvalidProxyUrlError and InvalidOptionError (@cloudlane/proxy) stand outside: they say that the call was
 // wrong, not that the way failed.
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Route, RouteExplanation } from '@cloudlane/proxy';
+import type { Timings } from './timings.ts';
 
 /** Where in a request's life something happened. `origin-*` also names the origin's TLS inside a tunnel. */
 export type Phase =
@@ -45,6 +48,10 @@ export interface TransportErrorInit {
   readonly url: string | null;
   readonly retryable?: boolean;
   readonly hasConnectedToProxy?: boolean;
+  readonly timings?: Timings | null;
+  readonly reusedConnection?: boolean;
+  readonly route?: Route | null;
+  readonly explain?: () => RouteExplanation;
   readonly cause?: unknown;
 }
 
@@ -77,6 +84,13 @@ export class TransportError extends CloudlaneError {
   readonly retryable: boolean;
   /** True once the TCP (and, for an https proxy, TLS) connection to the proxy was up; false on a direct route. */
   readonly hasConnectedToProxy: boolean;
+  /** Whether the request had gone out on a connection that had carried others. */
+  readonly reusedConnection: boolean;
+  /** The route it took. */
+  declare readonly route: Route | null;
+  /** Where the time went until it failed. */
+  declare readonly timings: Timings | null;
+  readonly #explain: (() => RouteExplanation) | undefined;
 
   constructor(message: string, init: TransportErrorInit) {
     super(message, init.code ?? 'ERR_TRANSPORT', init.cause);
@@ -86,6 +100,15 @@ export class TransportError extends CloudlaneError {
     this.url = init.url;
     this.retryable = init.retryable ?? false;
     this.hasConnectedToProxy = init.hasConnectedToProxy ?? false;
+    this.reusedConnection = init.reusedConnection ?? false;
+    this.#explain = init.explain;
+    hide(this, 'route', init.route ?? null);
+    hide(this, 'timings', init.timings ?? null);
+  }
+
+  /** Why the request took its route; null where the error was not raised by a transport. */
+  get explanation(): RouteExplanation | null {
+    return this.#explain?.() ?? null;
   }
 }
 
@@ -226,14 +249,43 @@ export class ProxyResponseError extends ProxyError {
   declare readonly body: Buffer;
 }
 
-/** The proxy's answer to CONNECT was not valid HTTP, too large, or broke off. */
+/** The proxy's answer to CONNECT was not valid HTTP, too large, or broke off; or what a SOCKS proxy said was not SOCKS. */
 export class ProxyProtocolError extends ProxyError {
   constructor(message: string, init: TransportErrorInit) {
     super(message, { code: 'ERR_PROXY_PROTOCOL', ...init });
   }
 }
 
+/** The step of a SOCKS handshake: the choice of a method, the password (RFC 1929), or the request itself. */
+export type SocksStep = 'greeting' | 'authentication' | 'request';
+
+/**
+ * A SOCKS proxy refused (RFC 1928, RFC 1929, SOCKS4). `code` is `ERR_SOCKS_AUTHENTICATION` if credentials are what it
+ * wants or does not accept, else `ERR_SOCKS`.
+ */
+export class SocksError extends ProxyError {
+  readonly step: SocksStep;
+  /**
+   * What the proxy answered: the method (255: none is acceptable), the status of the password, or the reply code of
+   * the request (SOCKS5: 1 to 8, SOCKS4: 91 to 93). Null if it closed the connection instead, as OpenSSH does.
+   */
+  readonly replyCode: number | null;
+
+  constructor(
+    message: string,
+    init: TransportErrorInit & { readonly step: SocksStep; readonly replyCode: number | null },
+  ) {
+    super(message, { code: 'ERR_SOCKS', ...init });
+    this.step = init.step;
+    this.replyCode = init.replyCode;
+  }
+}
+
 // A proxy's HTML page belongs in a debugger, not in every log line: readable, but not printed.
 function hideBody(error: Error, body: Buffer): void {
-  Object.defineProperty(error, 'body', { value: body, enumerable: false });
+  hide(error, 'body', body);
+}
+
+function hide(error: Error, name: string, value: unknown): void {
+  Object.defineProperty(error, name, { value, enumerable: false, configurable: true });
 }

@@ -3,6 +3,7 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import type { Attempt } from './attempt.ts';
+import { publishEnd, publishError } from './diagnostics.ts';
 import { messageOf } from './foreign-error.ts';
 import type { Origin } from './origin.ts';
 import { isProxyAnswer, proxyAnswerError, readAnswerBody } from './proxy-answer.ts';
@@ -167,13 +168,23 @@ class Exchange {
     // Before anybody sees it: what Node ends the body with is kept by the stream, and told by more than its 'error'.
     const destroy = response.destroy;
     response.destroy = (error) => destroy.call(response, error && asError(attempt.translate(error)));
-    response.once('close', () => this.#cleanUp());
-    response.once('end', () => this.#cleanUp());
+    response.once('close', () => this.#finish());
+    response.once('end', () => this.#finish());
     const { statusCode: status = 0, statusMessage: statusText = '', headers } = response;
     if (attempt.route.kind !== 'forward' || !isProxyAnswer(status, headers)) return this.#resolve(response);
     const body = await readAnswerBody(response);
     attempt.phase = 'response';
     this.#reject(proxyAnswerError({ status, statusText, headers, body }, attempt));
+  }
+
+  /** The body has come to its end, or was given up. */
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#cleanUp();
+    const { errored = null, readableEnded = true, statusCode = 0 } = this.#response ?? {};
+    this.#attempt.finish();
+    if (errored === null) publishEnd(this.#attempt, statusCode, readableEnded);
+    else publishError(this.#attempt, errored);
   }
 
   /** Ends the exchange for a reason of ours. */

@@ -1,6 +1,13 @@
 export type { AxiosInstance } from 'axios';
-export { ConnectionInfo, type ConnectionKind, type ConnectionState } from './connection-info.ts';
+export { ConnectionInfo, type ConnectionKind, type ConnectionState, type TlsFacts } from './connection-info.ts';
 export { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault, readAll } from './content-encoding.ts';
+export type {
+  ConnectionEvent,
+  RequestEndEvent,
+  RequestErrorEvent,
+  RequestEvent,
+  RequestPhaseEvent,
+} from './diagnostics.ts';
 export {
   ClosedError,
   CloudlaneError,
@@ -17,11 +24,14 @@ export {
   ProxyTlsError,
   ProxyTunnelError,
   ResetError,
+  SocksError,
+  type SocksStep,
   TimeoutError,
   TlsError,
   TransportError,
   type TransportErrorInit,
 } from './errors.ts';
+export type { ForeignAgents } from './foreign-agents.ts';
 export { MASK, maskHeaders, maskUrl } from './masking.ts';
 export { parseUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
@@ -29,6 +39,7 @@ export { checkBody, type RequestBody, type UploadProgress } from './request-body
 export { basicCredentials } from './request-headers.ts';
 export { type LoadPackage, readSystemProxies } from './system-proxies.ts';
 export type { Timeouts } from './timeouts.ts';
+export type { Timings } from './timings.ts';
 export type { TlsOptions } from './tls.ts';
 export { sharedTransport, Transport } from './transport.ts';
 export type { RequestHeaders, TransportOptions, TransportRequest } from './transport-options.ts';

@@ -23,7 +23,9 @@ export function originOf(url: URL): Origin {
   const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port);
   const authority = `${url.hostname}:${port}`;
   const host = url.hostname.startsWith('[') ? url.hostname.slice(1, -1) : url.hostname;
-  return { secure, host, port, authority, hostHeader: url.host, href: `${url.protocol}//${authority}` };
+  // Without the final dot of a fully qualified name, which servers do not know themselves by.
+  const hostHeader = url.host.replace(/\.(?=:|$)/, '');
+  return { secure, host, port, authority, hostHeader, href: `${url.protocol}//${authority}` };
 }
 
 /**

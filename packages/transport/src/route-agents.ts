@@ -1,9 +1,11 @@
 import http, { type ClientRequest } from 'node:http';
 import https from 'node:https';
 import type { ProxyServer } from '@cloudlane/proxy';
-import { HttpsProxyAgent } from 'hpagent';
+import { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
+import { SocksProxyAgent } from 'socks-proxy-agent';
 import type { Attempt } from './attempt.ts';
-import { dialDirect, dialProxy, dialTunnel } from './dial.ts';
+import { dialDirect, dialProxy, dialSocks, dialTunnel } from './dial.ts';
+import { addProxyHeaders, toAbsoluteForm } from './forward-request.ts';
 import type { Origin } from './origin.ts';
 import type { SocketPool } from './socket-pool.ts';
 import type { TlsProfile } from './tls.ts';
@@ -17,7 +19,7 @@ export interface ExchangeContext {
   readonly attempt: Attempt;
 }
 
-interface AgentRequestOptions {
+export interface AgentRequestOptions {
   readonly [EXCHANGE]: ExchangeContext;
 }
 
@@ -45,7 +47,7 @@ export class DirectAgent extends http.Agent implements RouteAgent {
 
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
     const { origin, attempt } = options[EXCHANGE];
-    this.pool.assign(request, { kind: 'direct', origin: origin.href }, attempt, dialDirect(origin, null));
+    this.pool.assign(request, directLane(origin), attempt, dialDirect(origin, null));
   }
 }
 
@@ -62,7 +64,7 @@ export class DirectTlsAgent extends https.Agent implements RouteAgent {
 
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
     const { origin, attempt } = options[EXCHANGE];
-    this.pool.assign(request, { kind: 'direct', origin: origin.href }, attempt, dialDirect(origin, this.#tls));
+    this.pool.assign(request, directLane(origin), attempt, dialDirect(origin, this.#tls));
   }
 }
 
@@ -70,31 +72,41 @@ export class DirectTlsAgent extends https.Agent implements RouteAgent {
 export class ForwardAgent extends http.Agent implements RouteAgent {
   readonly pool: SocketPool;
   readonly #hop: ProxyHop;
-  readonly #href: string;
 
   constructor(pool: SocketPool, keepAlive: boolean, hop: ProxyHop) {
     super({ keepAlive });
     this.pool = pool;
     this.#hop = hop;
-    this.#href = proxyHref(hop.server);
   }
 
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    const { origin, attempt } = options[EXCHANGE];
-    // RFC 9112 §3.2.2: a proxy needs the absolute form. The request itself names the origin until here, so that what
-    // looks at requests (nock, tracing) sees the origin and no proxy credentials.
-    request.path = `http://${origin.hostHeader}${request.path}`;
-    for (const [name, value] of Object.entries(this.#hop.headers)) {
-      // What the request itself says wins; no caller's Proxy-… has come this far.
-      if (!request.hasHeader(name)) request.setHeader(name, value);
-    }
-    this.pool.assign(
-      request,
-      { kind: 'forward', origin: this.#href },
-      attempt,
-      dialProxy(this.#hop.server, this.#hop.tls),
-    );
+    forward(this.pool, this.#hop, request, options[EXCHANGE]);
   }
+}
+
+/** Forwards requests for https origins (`useForwardingForHttps`). Node wants another class for them, no more. */
+export class SecureForwardAgent extends https.Agent implements RouteAgent {
+  readonly pool: SocketPool;
+  readonly #hop: ProxyHop;
+
+  constructor(pool: SocketPool, keepAlive: boolean, hop: ProxyHop) {
+    super({ keepAlive });
+    this.pool = pool;
+    this.#hop = hop;
+  }
+
+  addRequest(request: ClientRequest, options: AgentRequestOptions): void {
+    forward(this.pool, this.#hop, request, options[EXCHANGE]);
+  }
+}
+
+function forward(pool: SocketPool, hop: ProxyHop, request: ClientRequest, { origin, attempt }: ExchangeContext): void {
+  // The request itself names the origin until here, so that what looks at requests (nock, tracing) sees the origin and
+  // no proxy credentials.
+  toAbsoluteForm(request, origin);
+  addProxyHeaders(request, hop.headers);
+  const key = { kind: 'forward', origin: proxyHref(hop.server), proxyScheme: hop.server.scheme } as const;
+  pool.assign(request, key, attempt, dialProxy(hop.server, hop.tls));
 }
 
 /** Tunnels to https origins through a proxy. hpagent's agent with the dialling and the pool replaced. */
@@ -112,15 +124,66 @@ export class TunnelAgent extends HttpsProxyAgent implements RouteAgent {
   }
 
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    const { origin, attempt } = options[EXCHANGE];
-    const { server, tls, headers } = this.#hop;
-    this.pool.assign(
-      request,
-      { kind: 'tunnel', origin: origin.href },
-      attempt,
-      dialTunnel(server, tls, headers, origin, this.#tls),
-    );
+    tunnel(this.pool, this.#hop, this.#tls, request, options[EXCHANGE]);
   }
+}
+
+/** Tunnels to http origins (`tunnelHttp`), the same way. */
+export class PlainTunnelAgent extends HttpProxyAgent implements RouteAgent {
+  readonly pool: SocketPool;
+  readonly #hop: ProxyHop;
+
+  constructor(pool: SocketPool, keepAlive: boolean, hop: ProxyHop) {
+    super({ keepAlive, proxy: proxyHref(hop.server) });
+    this.pool = pool;
+    this.#hop = hop;
+  }
+
+  addRequest(request: ClientRequest, options: AgentRequestOptions): void {
+    tunnel(this.pool, this.#hop, null, request, options[EXCHANGE]);
+  }
+}
+
+function tunnel(
+  pool: SocketPool,
+  { server, tls: proxyTls, headers }: ProxyHop,
+  tls: TlsProfile | null,
+  request: ClientRequest,
+  { origin, attempt }: ExchangeContext,
+): void {
+  const key = { kind: 'tunnel', origin: origin.href, proxyScheme: server.scheme } as const;
+  pool.assign(request, key, attempt, dialTunnel(server, proxyTls, headers, origin, tls));
+}
+
+/**
+ * Through a SOCKS proxy. socks-proxy-agent's agent, which knows what its schemes mean, with the dialling, the handshake
+ * and the pool replaced.
+ */
+export class SocksAgent extends SocksProxyAgent implements RouteAgent {
+  readonly pool: SocketPool;
+  readonly #server: ProxyServer;
+  readonly #tls: TlsProfile | null;
+
+  constructor(pool: SocketPool, keepAlive: boolean, server: ProxyServer, tls: TlsProfile | null) {
+    // Without credentials: socks-proxy-agent keeps this URL in a public field.
+    super(new URL(proxyHref(server)), { keepAlive });
+    // It would look for the scheme in the stack of its caller.
+    this.protocol = tls === null ? 'http:' : 'https:';
+    this.pool = pool;
+    this.#server = server;
+    this.#tls = tls;
+  }
+
+  addRequest(request: ClientRequest, options: AgentRequestOptions): void {
+    const { origin, attempt } = options[EXCHANGE];
+    const key = { kind: 'socks', origin: origin.href, proxyScheme: this.#server.scheme } as const;
+    const dialect = { version: this.proxy.type === 4 ? 4 : 5, looksUp: this.shouldLookup } as const;
+    this.pool.assign(request, key, attempt, dialSocks(this.#server, dialect, origin, this.#tls));
+  }
+}
+
+function directLane(origin: Origin): { kind: 'direct'; origin: string; proxyScheme: null } {
+  return { kind: 'direct', origin: origin.href, proxyScheme: null };
 }
 
 function proxyHref({ scheme, host, port }: ProxyServer): string {

@@ -1,8 +1,9 @@
 import type { ClientRequest } from 'node:http';
-import type { Socket } from 'node:net';
 import type { Attempt } from './attempt.ts';
-import { ConnectionInfo, type ConnectionKind, type ConnectionState } from './connection-info.ts';
-import type { Dial } from './dial.ts';
+import type { Dial, Dialled } from './dial.ts';
+import type { ConnectionRegister, Job, Lane, LaneKey, PooledConnection } from './pooled-connection.ts';
+import { failRequest, onDestroy, responseOf } from './request-hooks.ts';
+import { startDeadline } from './timeouts.ts';
 
 /** What bounds the connections of a transport. */
 export interface PoolLimits {
@@ -16,68 +17,6 @@ export interface PoolLimits {
   readonly keepAlive: boolean;
 }
 
-/** The connections that may carry the same requests. */
-export interface LaneKey {
-  readonly kind: ConnectionKind;
-  readonly origin: string;
-}
-
-interface Lane {
-  readonly key: LaneKey;
-  /** Most recently used last: the freshest is taken first, so that the others can grow old. */
-  readonly idle: Connection[];
-  readonly queue: Job[];
-  open: number;
-}
-
-interface Connection {
-  readonly id: number;
-  readonly lane: Lane;
-  socket: Socket | null;
-  state: ConnectionState;
-  requestCount: number;
-  request: ClientRequest | null;
-  /** The try that uses it now. */
-  attempt: Attempt | null;
-  readonly dialling: AbortController;
-  /** Ends it while it is idle: bytes nobody asked for (a 408 before a close, say) belong to no request. */
-  readonly spoil: () => void;
-}
-
-interface Job {
-  readonly request: ClientRequest;
-  readonly attempt: Attempt;
-  readonly dial: Dial;
-  leaveQueue: () => void;
-}
-
-/** Counts the connections of one transport, so that `connections` can show them newest first. */
-export class ConnectionRegister {
-  readonly #open = new Map<number, Connection>();
-  #last = 0;
-
-  next(): number {
-    this.#last += 1;
-    return this.#last;
-  }
-
-  add(connection: Connection): void {
-    this.#open.set(connection.id, connection);
-  }
-
-  remove(connection: Connection): void {
-    this.#open.delete(connection.id);
-  }
-
-  snapshot(): ConnectionInfo[] {
-    return [...this.#open.values()].reverse().map(snapshot);
-  }
-}
-
-function snapshot({ id, lane, state, requestCount }: Connection): ConnectionInfo {
-  return new ConnectionInfo({ ...lane.key, id, state, requestCount });
-}
-
 /**
  * The sockets of one agent. It stands in for `http.Agent`'s own pool, which counts a connection only once it is open
  * (so that `maxSockets` means nothing while tunnels are being dialled), forgets its queue when a dial fails, and
@@ -86,23 +25,32 @@ function snapshot({ id, lane, state, requestCount }: Connection): ConnectionInfo
 export class SocketPool {
   readonly #limits: PoolLimits;
   readonly #register: ConnectionRegister;
+  readonly #onEmpty: () => void;
   readonly #lanes = new Map<string, Lane>();
-  readonly #connections = new Set<Connection>();
-  #closed = false;
+  readonly #connections = new Set<PooledConnection>();
+  #isRetired = false;
+  #isClosed = false;
 
-  constructor(limits: PoolLimits, register: ConnectionRegister) {
+  /** @param onEmpty called whenever the last connection is gone and nothing waits */
+  constructor(limits: PoolLimits, register: ConnectionRegister, onEmpty: () => void = () => {}) {
     this.#limits = limits;
     this.#register = register;
+    this.#onEmpty = onEmpty;
+  }
+
+  get isEmpty(): boolean {
+    return this.#lanes.size === 0;
   }
 
   /** Gives the request a socket as soon as there is one: an idle one, a new one, or the next that becomes free. */
   assign(request: ClientRequest, key: LaneKey, attempt: Attempt, dial: Dial): void {
-    if (this.#closed) {
-      fail(request, attempt.closed());
+    if (this.#isClosed) {
+      attempt.stop(attempt.closed());
+      failRequest(request, attempt);
       return;
     }
     const lane = this.#lane(key);
-    const idle = attempt.needsFresh ? null : takeUsable(lane);
+    const idle = mayReuse(lane, attempt) ? takeUsable(lane) : null;
     if (idle) {
       this.#bind(idle, request, attempt);
       return;
@@ -114,11 +62,11 @@ export class SocketPool {
     }
     lane.queue.push(job);
     // Makes room where idle connections are all that is in the way.
-    lane.idle[0]?.socket?.destroy();
+    lane.idle[0]?.spoil();
     attempt.isQueued = true;
     const unhook = onDestroy(request, () => {
       lane.queue.splice(lane.queue.indexOf(job), 1);
-      fail(request);
+      failRequest(request, attempt);
     });
     job.leaveQueue = () => {
       attempt.isQueued = false;
@@ -126,80 +74,98 @@ export class SocketPool {
     };
   }
 
+  /** Opens a connection before there is a request for it, and keeps it. */
+  async connect(key: LaneKey, attempt: Attempt, dial: Dial): Promise<void> {
+    if (this.#isClosed) throw attempt.closed();
+    const lane = this.#lane(key);
+    const connection = this.#create(lane);
+    connection.attempt = attempt;
+    try {
+      this.#adopt(connection, await dial(attempt, connection.dialling.signal));
+    } catch (error) {
+      this.#remove(connection);
+      throw error;
+    }
+    connection.attempt = null;
+    this.#rest(connection, this.#limits.idleTimeout);
+  }
+
+  /** Keeps nothing from now on: idle connections are closed at once, the others when their request is over. */
+  retire(): void {
+    this.#isRetired = true;
+    for (const connection of this.#connections) if (connection.state === 'IDLE') connection.spoil();
+  }
+
   /** Ends every connection now. Requests under way and waiting fail. */
   async close(): Promise<void> {
-    this.#closed = true;
-    const ends: Promise<void>[] = [];
+    this.#isClosed = true;
     for (const lane of this.#lanes.values()) {
-      for (const job of lane.queue.splice(0)) {
-        job.leaveQueue();
-        fail(job.request, job.attempt.closed());
+      for (const { leaveQueue, attempt, request } of lane.queue.splice(0)) {
+        leaveQueue();
+        attempt.stop(attempt.closed());
+        failRequest(request, attempt);
       }
     }
-    for (const connection of [...this.#connections]) {
-      const { socket, attempt } = connection;
-      attempt?.stop(attempt.closed());
-      if (socket === null) {
-        connection.dialling.abort();
-        continue;
-      }
-      ends.push(new Promise((resolve) => socket.once('close', () => resolve())));
-      socket.destroy();
-    }
+    const ends = [...this.#connections].map((connection) => this.#end(connection));
     await Promise.all(ends);
+  }
+
+  #end(connection: PooledConnection): Promise<void> {
+    const { attempt, dialled } = connection;
+    const closed = attempt?.closed();
+    attempt?.stop(closed);
+    if (dialled === null) connection.dialling.abort(closed);
+    return new Promise((resolve) => {
+      connection.onRemoved = resolve;
+      dialled?.socket.destroy();
+    });
   }
 
   #lane(key: LaneKey): Lane {
     const known = this.#lanes.get(key.origin);
     if (known) return known;
-    const lane: Lane = { key, idle: [], queue: [], open: 0 };
+    const lane: Lane = { key, idle: [], queue: [], open: 0, keepsOpen: false };
     this.#lanes.set(key.origin, lane);
     return lane;
   }
 
-  #open(lane: Lane, job: Job): void {
-    const { request, attempt } = job;
-    const connection: Connection = {
-      id: this.#register.next(),
-      lane,
-      socket: null,
-      state: 'CONNECTING',
-      requestCount: 0,
-      request,
-      attempt,
-      dialling: new AbortController(),
-      spoil: () => void connection.socket?.destroy(),
-    };
+  #create(lane: Lane): PooledConnection {
+    const connection = this.#register.create(lane);
     lane.open += 1;
     this.#connections.add(connection);
-    this.#register.add(connection);
+    return connection;
+  }
+
+  #open(lane: Lane, { request, attempt, dial }: Job): void {
+    const connection = this.#create(lane);
+    connection.request = request;
+    connection.attempt = attempt;
     const unhook = onDestroy(request, (error) =>
       connection.dialling.abort(error ?? new Error('the request was destroyed')),
     );
-    job.dial(attempt, connection.dialling.signal).then(
-      (socket) => {
+    dial(attempt, connection.dialling.signal).then(
+      (dialled) => {
         unhook();
+        this.#adopt(connection, dialled);
         // A reply that comes in the moment of the abort: the socket must not outlive its request unnoticed.
-        if (connection.dialling.signal.aborted || this.#closed) {
-          socket.destroy();
-          this.#remove(connection);
-          return fail(request, attempt.translate(undefined));
+        if (connection.dialling.signal.aborted || this.#isClosed) {
+          dialled.socket.destroy();
+          return failRequest(request, attempt);
         }
-        this.#adopt(connection, socket);
         this.#bind(connection, request, attempt);
       },
       (error: unknown) => {
         unhook();
-        this.#remove(connection);
-        // Not the error itself: Node 22 and later swallow one whose code is ERR_PROXY_TUNNEL.
         attempt.stop(attempt.translate(error));
-        fail(request, new Error('no connection could be opened'));
+        this.#remove(connection);
+        failRequest(request, attempt);
       },
     );
   }
 
-  #adopt(connection: Connection, socket: Socket): void {
-    connection.socket = socket;
+  #adopt(connection: PooledConnection, dialled: Dialled): void {
+    connection.dialled = dialled;
+    const { socket } = dialled;
     socket.on('free', () => this.#release(connection));
     socket.on('close', () => this.#remove(connection));
     // Emitted by Node when a socket leaves HTTP (an upgrade): it is the caller's then.
@@ -207,105 +173,121 @@ export class SocketPool {
     socket.on('timeout', () => {
       if (connection.state === 'IDLE') socket.destroy();
     });
+    this.#register.opened(connection);
   }
 
-  #bind(connection: Connection, request: ClientRequest, attempt: Attempt): void {
-    const { socket } = connection;
-    if (socket === null) throw new Error('a connection without a socket cannot be used');
-    if (connection.requestCount > 0) {
-      request.reusedSocket = true;
+  #bind(connection: PooledConnection, request: ClientRequest, attempt: Attempt): void {
+    if (connection.dialled === null) throw new Error('a connection without a socket cannot be used');
+    const { socket } = connection.dialled;
+    if (connection.state === 'IDLE') {
       socket.ref();
       socket.setTimeout(0);
       socket.off('data', connection.spoil);
     }
+    if (connection.requestCount > 0) request.reusedSocket = true;
     connection.state = 'ACTIVE';
     connection.requestCount += 1;
     connection.request = request;
     connection.attempt = attempt;
     attempt.hasConnectedToProxy = attempt.route.kind !== 'direct';
     attempt.phase = 'request';
-    attempt.connection = () => snapshot(connection);
+    attempt.connection = () => connection.snapshot();
     request.onSocket(socket);
   }
 
   // Node emits 'free' when an answer has been read to its end and the connection may be used again.
-  #release(connection: Connection): void {
-    const { socket, request, lane } = connection;
-    if (socket === null) return;
+  #release(connection: PooledConnection): void {
+    const { dialled, request, lane } = connection;
+    if (dialled === null) return;
     // Node leaves its own mark; it would keep the finished request alive, headers and all.
-    Reflect.set(socket, '_httpMessage', null);
+    Reflect.set(dialled.socket, '_httpMessage', null);
     connection.request = null;
     connection.attempt = null;
-    const reusable = this.#limits.keepAlive && !this.#closed && request?.shouldKeepAlive === true && isUsable(socket);
-    if (!reusable) return void socket.destroy();
-    const next = lane.queue.shift();
-    if (next) {
-      next.leaveQueue();
-      this.#bind(connection, next.request, next.attempt);
-      return;
-    }
+    if (connection.requestCount > 1) lane.keepsOpen = true;
+    const isKept = this.#limits.keepAlive && !this.#isClosed && !this.#isRetired;
+    if (!isKept || request?.shouldKeepAlive !== true || !connection.isUsable) return void connection.spoil();
+    if (this.#serveNext(connection)) return;
     const idleTimeout = Math.min(this.#limits.idleTimeout, keepAliveHint(request));
-    if (lane.idle.length >= this.#limits.maxIdleSockets || idleTimeout <= 0) return void socket.destroy();
+    if (lane.idle.length >= this.#limits.maxIdleSockets || idleTimeout <= 0) return void connection.spoil();
+    this.#rest(connection, idleTimeout);
+  }
+
+  /** @returns whether a waiting request has taken the connection */
+  #serveNext(connection: PooledConnection): boolean {
+    const { lane } = connection;
+    const index = lane.queue.findIndex(({ attempt }) => mayReuse(lane, attempt));
+    const [next] = index === -1 ? [] : lane.queue.splice(index, 1);
+    if (!next) return false;
+    next.leaveQueue();
+    this.#bind(connection, next.request, next.attempt);
+    return true;
+  }
+
+  #rest(connection: PooledConnection, idleTimeout: number): void {
+    const { dialled, lane } = connection;
+    if (dialled === null) return;
+    const { socket } = dialled;
     connection.state = 'IDLE';
     lane.idle.push(connection);
     socket.setTimeout(idleTimeout);
     socket.on('data', connection.spoil);
     socket.unref();
+    if (!lane.keepsOpen && lane.key.kind === 'forward') this.#probe(connection);
   }
 
-  #remove(connection: Connection): void {
+  // Some proxies (Tinyproxy) close after each forwarded request without having said so.
+  #probe(connection: PooledConnection): void {
+    const stop = startDeadline(SETTLING, () => {
+      if (connection.state !== 'IDLE' || !connection.isUsable) return;
+      connection.lane.keepsOpen = true;
+      if (connection.lane.queue.length === 0) return;
+      const { idle } = connection.lane;
+      idle.splice(idle.indexOf(connection), 1);
+      this.#serveNext(connection);
+    });
+    connection.dialled?.socket.once('close', stop);
+  }
+
+  #remove(connection: PooledConnection): void {
+    connection.onRemoved();
     if (!this.#connections.delete(connection)) return;
     const { lane } = connection;
+    if (connection.state === 'IDLE' && connection.requestCount === 1) lane.keepsOpen = false;
     connection.state = 'CLOSED';
     connection.request = null;
     this.#register.remove(connection);
     const idle = lane.idle.indexOf(connection);
     if (idle !== -1) lane.idle.splice(idle, 1);
     lane.open -= 1;
-    const next = this.#closed ? undefined : lane.queue.shift();
+    const next = this.#isClosed ? undefined : lane.queue.shift();
     if (next) {
       next.leaveQueue();
       this.#open(lane, next);
-    } else if (lane.open === 0) this.#lanes.delete(lane.key.origin);
+    } else if (lane.open === 0) {
+      this.#lanes.delete(lane.key.origin);
+      if (this.isEmpty) this.#onEmpty();
+    }
   }
 }
 
-function takeUsable(lane: Lane): Connection | null {
+/** Milliseconds after which a connection that is still open is one that its other end keeps open. */
+const SETTLING = 50;
+
+// On a connection that the other end is about to close, only what may be sent twice can be risked.
+function mayReuse({ key, keepsOpen }: Lane, { needsFresh, isRepeatable }: Attempt): boolean {
+  return !needsFresh && (key.kind !== 'forward' || keepsOpen || isRepeatable);
+}
+
+function takeUsable(lane: Lane): PooledConnection | null {
   for (let connection = lane.idle.pop(); connection; connection = lane.idle.pop()) {
-    if (connection.socket !== null && isUsable(connection.socket)) return connection;
-    connection.socket?.destroy();
+    if (connection.isUsable) return connection;
+    connection.spoil();
   }
   return null;
-}
-
-function isUsable(socket: Socket): boolean {
-  return !socket.destroyed && socket.readable && socket.writable && socket.readableLength === 0;
 }
 
 // RFC 9112 §C.2.2 (Keep-Alive): a second is left for a request that is on its way when the server closes.
 function keepAliveHint(request: ClientRequest | null): number {
   const seconds = /(?:^|,)\s*timeout=(\d+)/i.exec(String(request && responseOf(request)?.headers['keep-alive']))?.[1];
   return seconds === undefined ? Number.POSITIVE_INFINITY : Number(seconds) * 1000 - 1000;
-}
-
-function responseOf(request: ClientRequest): { headers: Record<string, unknown> } | undefined {
-  return Reflect.get(request, 'res');
-}
-
-// `destroy()` on a request without a socket only notes the error: its events come when the agent answers. So the agent
-// has to see the call.
-function onDestroy(request: ClientRequest, listener: (error: Error | undefined) => void): () => void {
-  const unhook = (): void => void Reflect.deleteProperty(request, 'destroy');
-  request.destroy = function destroy(error?: Error): ClientRequest {
-    unhook();
-    request.destroy(error);
-    listener(error);
-    return request;
-  };
-  return unhook;
-}
-
-// Node's onSocket takes an error as its second argument; the published types know only the first.
-function fail(request: ClientRequest, error?: unknown): void {
-  (request as { onSocket(socket: Socket | null, error?: unknown): void }).onSocket(null, error);
 }

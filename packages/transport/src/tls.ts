@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
 import tls, { type SecureContext, type SecureVersion, type TLSSocket } from 'node:tls';
 import { InvalidOptionError } from '@cloudlane/proxy';
+import type { TlsFacts } from './connection-info.ts';
 import { messageOf } from './foreign-error.ts';
 
 /** TLS of one hop. The defaults verify the certificate and the name against Node's certificate authorities. */
@@ -66,7 +67,8 @@ export class TlsProfile {
 
   /** Starts TLS on a connected socket; the promise of the handshake is the caller's to bound. */
   start(socket: Socket, host: string, peer: string): TLSSocket {
-    const name = this.servername ?? host;
+    // RFC 6066 §3: no final dot, though the name may have been looked up with one.
+    const name = (this.servername ?? host).replace(/\.$/, '');
     // A resumed session (TLS 1.3) shows no certificate that could be compared.
     const session = this.fingerprint256 === undefined ? this.#sessions.get(peer) : undefined;
     const secured = tls.connect({
@@ -85,10 +87,23 @@ export class TlsProfile {
   /** @returns what is wrong with the certificate in the eyes of `fingerprint256`, or null */
   fingerprintFault(socket: TLSSocket): string | null {
     if (this.fingerprint256 === undefined) return null;
-    const seen = socket.getPeerCertificate().fingerprint256 ?? 'none';
+    const seen = fingerprintOf(socket) ?? 'none';
     return seen === this.fingerprint256
       ? null
       : `the certificate's SHA-256 fingerprint is ${seen}, not ${this.fingerprint256}`;
+  }
+
+  /** What a finished handshake came to; `fingerprintFault` has found nothing. */
+  facts(socket: TLSSocket): TlsFacts {
+    const { servername } = socket as { servername?: unknown };
+    return {
+      protocol: socket.getProtocol(),
+      cipher: socket.getCipher().standardName ?? socket.getCipher().name,
+      isVerified: socket.authorized || this.fingerprint256 !== undefined,
+      isResumed: socket.isSessionReused(),
+      servername: typeof servername === 'string' && servername !== '' ? servername : null,
+      fingerprint256: fingerprintOf(socket),
+    };
   }
 
   /** After a failed handshake the next one must not try to resume. */
@@ -108,7 +123,12 @@ export class TlsProfile {
 // As many as Node's https.Agent keeps.
 const MAX_SESSIONS = 100;
 
-/** Makes each set of TLS options ready once. */
+function fingerprintOf(socket: TLSSocket): string | null {
+  // A resumed session shows an empty object.
+  return socket.getPeerCertificate()?.fingerprint256 ?? null;
+}
+
+/** Makes each set of TLS options ready once, and keeps those used last. */
 export class TlsProfiles {
   readonly #byOptions = new WeakMap<TlsOptions, TlsProfile>();
   readonly #byKey = new Map<string, TlsProfile>();
@@ -121,11 +141,17 @@ export class TlsProfiles {
     const ca = readAuthorities(options, source);
     const key = profileKey(options, ca);
     const profile = this.#byKey.get(key) ?? makeProfile(key, options, ca, source);
+    this.#byKey.delete(key);
     this.#byKey.set(key, profile);
     this.#byOptions.set(options, profile);
+    const [oldest] = this.#byKey.keys();
+    if (this.#byKey.size > MAX_PROFILES && oldest !== undefined) this.#byKey.delete(oldest);
     return profile;
   }
 }
+
+// A program that gives every call options of its own must not collect them.
+const MAX_PROFILES = 100;
 
 function makeProfile(key: string, options: TlsOptions, ca: TlsOptions['ca'], source: string): TlsProfile {
   try {

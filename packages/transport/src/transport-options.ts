@@ -26,6 +26,13 @@ export interface TransportOptions {
    * that mix up hosts on one connection. @defaultValue 'proxy'
    */
   readonly forwardReuse?: 'proxy' | 'origin';
+  /**
+   * Forward https requests too, instead of tunnelling them: the proxy then sees and can change everything, and verifies
+   * the origin in our place. Needs https:// proxies; a request that would take another one is refused. @defaultValue false
+   */
+  readonly useForwardingForHttps?: boolean;
+  /** Tunnel http requests too (CONNECT), for proxies that forward badly. Many refuse it for port 80. @defaultValue false */
+  readonly tunnelHttp?: boolean;
   /** Deadlines in milliseconds; a number is `total`. */
   readonly timeout?: number | Timeouts;
 }
@@ -66,6 +73,8 @@ export interface ResolvedTransportOptions extends PoolLimits {
   readonly tls: TlsOptions;
   readonly proxyTls: TlsOptions;
   readonly forwardReuse: 'proxy' | 'origin';
+  readonly useForwardingForHttps: boolean;
+  readonly tunnelHttp: boolean;
   readonly timeouts: ResolvedTimeouts;
 }
 
@@ -77,6 +86,8 @@ const DEFAULTS: ResolvedTransportOptions = {
   maxIdleSockets: 32,
   idleTimeout: 15_000,
   forwardReuse: 'proxy',
+  useForwardingForHttps: false,
+  tunnelHttp: false,
   timeouts: DEFAULT_TIMEOUTS,
 };
 
@@ -95,7 +106,11 @@ export function resolveTransportOptions(options: TransportOptions): ResolvedTran
     throw new InvalidOptionError('idleTimeout', `must be milliseconds from 0 to ${LONGEST}`);
   if (resolved.forwardReuse !== 'proxy' && resolved.forwardReuse !== 'origin')
     throw new InvalidOptionError('forwardReuse', "must be 'proxy' or 'origin'");
-  if (typeof resolved.keepAlive !== 'boolean') throw new InvalidOptionError('keepAlive', 'must be true or false');
+  for (const name of ['keepAlive', 'useForwardingForHttps', 'tunnelHttp'] as const) {
+    if (typeof resolved[name] !== 'boolean') throw new InvalidOptionError(name, 'must be true or false');
+  }
+  if (resolved.tunnelHttp && options.forwardReuse !== undefined && !resolved.useForwardingForHttps)
+    throw new InvalidOptionError('forwardReuse', 'is without effect beside tunnelHttp, which forwards nothing');
   return resolved;
 }
 

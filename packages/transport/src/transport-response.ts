@@ -1,9 +1,11 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Route, RouteExplanation } from '@cloudlane/proxy';
+import type { Attempt } from './attempt.ts';
 import type { ConnectionInfo } from './connection-info.ts';
 import { maskHeaders, maskUrl } from './masking.ts';
 import { printAs, serializeAs } from './printing.ts';
+import type { Timings } from './timings.ts';
 
 /** The answer to one request: its head, and its body as a stream. Prints as `<Response [200]>`. */
 export class TransportResponse {
@@ -24,26 +26,28 @@ export class TransportResponse {
   readonly route: Route;
   /** The connection as it was when the head arrived; null if something answered in the network's place (nock). */
   readonly connection: ConnectionInfo | null;
-  readonly #explain: () => RouteExplanation;
+  readonly #attempt: Attempt;
 
-  constructor(
-    message: IncomingMessage,
-    init: Pick<TransportResponse, 'url' | 'route' | 'connection'> & { readonly explain: () => RouteExplanation },
-  ) {
+  constructor(message: IncomingMessage, attempt: Attempt) {
     this.status = message.statusCode ?? 0;
     this.statusText = message.statusMessage ?? '';
     this.headers = message.headers;
     this.rawHeaders = message.rawHeaders;
-    this.body = unprintable(message, init.url);
-    this.url = init.url;
-    this.route = init.route;
-    this.connection = init.connection;
-    this.#explain = init.explain;
+    this.body = unprintable(message, attempt.url);
+    this.url = attempt.url;
+    this.route = attempt.route;
+    this.connection = attempt.connection?.() ?? null;
+    this.#attempt = attempt;
   }
 
   /** Why the request took its route. */
   get explanation(): RouteExplanation {
-    return this.#explain();
+    return this.#attempt.explain();
+  }
+
+  /** Where the time went; `body` and `total` are null until the body has been read to its end. */
+  get timings(): Timings {
+    return this.#attempt.timings;
   }
 
   /** Whether the request went over a connection that had carried others before. */

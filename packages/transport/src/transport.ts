@@ -1,23 +1,17 @@
-import { explainRoute, InvalidOptionError, type Route, type RouteExplanation, resolveRoute } from '@cloudlane/proxy';
+import type { HttpProxy, RouteSettings } from '@cloudlane/proxy';
 import type { AxiosInstance } from 'axios';
+import { AgentRegistry } from './agent-registry.ts';
 import { Attempt } from './attempt.ts';
 import { createAxios } from './axios-adapter.ts';
 import type { ConnectionInfo } from './connection-info.ts';
+import { publishError, publishStart } from './diagnostics.ts';
 import { exchange } from './exchange.ts';
-import { type Origin, originOf, parseUrl } from './origin.ts';
+import { createForeignAgents, type ForeignAgents } from './foreign-agents.ts';
+import { originOf, parseUrl } from './origin.ts';
 import { checkBody, isBuffered } from './request-body.ts';
-import { basicCredentials, bodyLength, partHeaders } from './request-headers.ts';
-import {
-  DirectAgent,
-  DirectTlsAgent,
-  ForwardAgent,
-  type ProxyHop,
-  type RouteAgent,
-  TunnelAgent,
-} from './route-agents.ts';
-import { ConnectionRegister, SocketPool } from './socket-pool.ts';
+import { bodyLength, partHeaders } from './request-headers.ts';
+import { chooseRoute } from './route-choice.ts';
 import { resolveTimeouts } from './timeouts.ts';
-import { type TlsProfile, TlsProfiles } from './tls.ts';
 import {
   type ResolvedTransportOptions,
   resolveTransportOptions,
@@ -32,15 +26,14 @@ import { TransportResponse } from './transport-response.ts';
  */
 export class Transport {
   readonly #options: ResolvedTransportOptions;
-  readonly #tlsProfiles = new TlsProfiles();
-  readonly #register = new ConnectionRegister();
-  readonly #agents = new Map<string, RouteAgent>();
+  readonly #agents: AgentRegistry;
   #axios: AxiosInstance | null = null;
-  #closed = false;
+  #isClosed = false;
 
   /** @throws InvalidOptionError if an option is unknown, of the wrong type, or cannot take effect */
   constructor(options: TransportOptions = {}) {
     this.#options = resolveTransportOptions(options);
+    this.#agents = new AgentRegistry(this.#options);
     this.check(this.#options);
   }
 
@@ -55,7 +48,7 @@ export class Transport {
 
   /** The connections open now, newest first. */
   get connections(): readonly ConnectionInfo[] {
-    return this.#register.snapshot();
+    return this.#agents.connections.snapshot();
   }
 
   /**
@@ -71,17 +64,20 @@ export class Transport {
   async send(request: TransportRequest): Promise<TransportResponse> {
     const url = parseUrl(request.url);
     const origin = originOf(url);
-    const { route, explain } = chooseRoute(url, request);
+    const { route, explain } = chooseRoute(url, request, this.#options);
     const body = request.body ?? null;
     if (body !== null) checkBody(body);
     const method = request.method?.toUpperCase() || 'GET';
-    const attempt = new Attempt(method, url, route, resolveTimeouts(request.timeout, this.#options.timeouts));
-    if (this.#closed) throw attempt.closed();
+    const timeouts = resolveTimeouts(request.timeout, this.#options.timeouts);
+    const isRepeatable = body === null || isBuffered(body);
+    const attempt = new Attempt({ method, url, route, explain, timeouts, isRepeatable });
+    if (this.#isClosed) throw attempt.closed();
     const headers = partHeaders(request.headers ?? {}, url, body, route);
     attempt.isAuthenticating = headers.showsCredentials;
+    const { tls, proxyTls } = request;
     const plan = {
       origin,
-      agent: this.#agentFor(route, origin, request, headers.proxyAuthorization),
+      agent: this.#agents.get(route, origin, { tls, proxyTls, proxyAuthorization: headers.proxyAuthorization }),
       method,
       path: `${url.pathname}${url.search}`,
       headers: headers.origin,
@@ -92,13 +88,15 @@ export class Transport {
     };
     const carry = async (one: Attempt): Promise<TransportResponse> => {
       const message = await exchange({ ...plan, attempt: one });
-      return new TransportResponse(message, { url, route, explain, connection: one.connection?.() ?? null });
+      return new TransportResponse(message, one);
     };
+    publishStart(attempt);
     try {
       return await carry(attempt);
     } catch (error) {
-      if (!attempt.isStale(error) || (body !== null && !isBuffered(body))) throw error;
-      return await carry(attempt.again());
+      if (attempt.isStale(error)) return await this.#carryAgain(attempt.again(), carry);
+      publishError(attempt, error);
+      throw error;
     }
   }
 
@@ -108,86 +106,50 @@ export class Transport {
    */
   check({ tls, proxyTls, timeout }: Pick<TransportRequest, 'tls' | 'proxyTls' | 'timeout'>): void {
     resolveTimeouts(timeout, this.#options.timeouts);
-    if (tls !== undefined) this.#tlsProfiles.get(tls, 'tls');
-    if (proxyTls !== undefined) this.#tlsProfiles.get(proxyTls, 'proxyTls');
+    if (tls !== undefined) this.#agents.tlsProfiles.get(tls, 'tls');
+    if (proxyTls !== undefined) this.#agents.tlsProfiles.get(proxyTls, 'proxyTls');
+  }
+
+  /**
+   * Agents for other clients (AWS SDK, got, ws, axios of others …): each request they are given takes the route that
+   * these settings choose for it, over the connections of this transport.
+   *
+   * Of a request's own TLS options those of `TlsOptions` count, under Node's names (`rejectUnauthorized`, `ca`, `cert`,
+   * `key`, `passphrase`, `servername`, `minVersion`, `maxVersion`). Its `timeout` bounds connecting and the handshakes
+   * too. It fails with the errors of `send` as long as it has no connection, then with Node's own.
+   *
+   * @throws InvalidProxyUrlError if the settings name a proxy that cannot be used
+   */
+  agents(settings: RouteSettings = {}): ForeignAgents {
+    return createForeignAgents(settings, this.#options, this.#agents);
+  }
+
+  /**
+   * Closes the connections through the proxies of a setting that is no longer used: idle ones now, those in use when
+   * their request is over. A later request may open new ones.
+   */
+  retire(setting: HttpProxy): void {
+    this.#agents.retire(setting);
   }
 
   /** Ends every connection, idle or not; calls under way fail with `ClosedError`, and so do later ones. */
   async close(): Promise<void> {
-    this.#closed = true;
-    const agents = [...this.#agents.values()];
-    this.#agents.clear();
-    await Promise.all(agents.map((agent) => agent.pool.close()));
+    this.#isClosed = true;
+    await this.#agents.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  #agentFor(route: Route, origin: Origin, request: TransportRequest, proxyAuthorization: string | null): RouteAgent {
-    const tls = origin.secure ? this.#tlsProfiles.get(request.tls ?? this.#options.tls, 'tls') : null;
-    if (route.kind === 'direct') {
-      return this.#agent(JSON.stringify(['direct', tls?.key]), (pool, keepAlive) =>
-        tls === null ? new DirectAgent(pool, keepAlive) : new DirectTlsAgent(pool, keepAlive, tls),
-      );
+  async #carryAgain(attempt: Attempt, carry: (one: Attempt) => Promise<TransportResponse>): Promise<TransportResponse> {
+    try {
+      return await carry(attempt);
+    } catch (error) {
+      publishError(attempt, error);
+      throw error;
     }
-    if (route.kind === 'socks') {
-      throw new InvalidOptionError(
-        'http_proxy',
-        'names a SOCKS proxy, which this version cannot use; write an http:// or https:// proxy',
-      );
-    }
-    const hop = this.#proxyHop(route, request, proxyAuthorization);
-    const hopKey = [hop.server.scheme, hop.server.host, hop.server.port, Object.entries(hop.headers), hop.tls?.key];
-    if (tls === null) {
-      const shared = this.#options.forwardReuse === 'proxy' ? null : origin.href;
-      return this.#agent(
-        JSON.stringify(['forward', hopKey, shared]),
-        (pool, keepAlive) => new ForwardAgent(pool, keepAlive, hop),
-      );
-    }
-    return this.#agent(
-      JSON.stringify(['tunnel', hopKey, tls.key]),
-      (pool, keepAlive) => new TunnelAgent(pool, keepAlive, hop, tls),
-    );
   }
-
-  #proxyHop(
-    route: Exclude<Route, { kind: 'direct' }>,
-    request: TransportRequest,
-    authorization: string | null,
-  ): ProxyHop {
-    const { proxy } = route;
-    const headers: Record<string, string> = { ...proxy.headers };
-    if (authorization !== null) headers['Proxy-Authorization'] = authorization;
-    else if (proxy.credentials) {
-      headers['Proxy-Authorization'] = basicCredentials(proxy.credentials.username, proxy.credentials.password);
-    }
-    let tls: TlsProfile | null = null;
-    if (proxy.scheme === 'https') tls = this.#tlsProfiles.get(request.proxyTls ?? this.#options.proxyTls, 'proxyTls');
-    return { server: proxy, tls, headers };
-  }
-
-  // Pools are keyed by everything that tells routes apart: proxy, credentials, headers, TLS of both hops.
-  #agent(key: string, make: (pool: SocketPool, keepAlive: boolean) => RouteAgent): RouteAgent {
-    const known = this.#agents.get(key);
-    if (known) return known;
-    const agent = make(new SocketPool(this.#options, this.#register), this.#options.keepAlive);
-    this.#agents.set(key, agent);
-    return agent;
-  }
-}
-
-// The environment may change while a call is under way, so what it said is noted at once; other settings are the
-// caller's own, and their explanation waits until somebody looks.
-function chooseRoute(url: URL, request: TransportRequest): { route: Route; explain: () => RouteExplanation } {
-  const { http_proxy, noProxy, env, trustEnv, system, source } = request;
-  const settings = { http_proxy, noProxy, env, trustEnv, system, source };
-  if (http_proxy === undefined && trustEnv !== false) {
-    const explanation = explainRoute(url, settings);
-    return { route: explanation.route, explain: () => explanation };
-  }
-  return { route: resolveRoute(url, settings), explain: () => explainRoute(url, settings) };
 }
 
 let shared: Transport | null = null;

@@ -1,0 +1,185 @@
+import {
+  type HttpProxy,
+  InvalidOptionError,
+  type ProxyMap,
+  type ProxyServer,
+  type Route,
+  resolveRoute,
+} from '@cloudlane/proxy';
+import type { Origin } from './origin.ts';
+import { ConnectionRegister } from './pooled-connection.ts';
+import { basicCredentials } from './request-headers.ts';
+import {
+  DirectAgent,
+  DirectTlsAgent,
+  ForwardAgent,
+  PlainTunnelAgent,
+  type ProxyHop,
+  type RouteAgent,
+  SecureForwardAgent,
+  SocksAgent,
+  TunnelAgent,
+} from './route-agents.ts';
+import { type PoolLimits, SocketPool } from './socket-pool.ts';
+import { type TlsOptions, type TlsProfile, TlsProfiles } from './tls.ts';
+import type { ResolvedTransportOptions } from './transport-options.ts';
+
+/** What, beside route and origin, makes a pool a pool of its own. */
+export interface AgentSettings {
+  /** Instead of the transport's. */
+  readonly tls?: TlsOptions | undefined;
+  /** Instead of the transport's. */
+  readonly proxyTls?: TlsOptions | undefined;
+  /** The request's own `Proxy-Authorization`. */
+  readonly proxyAuthorization: string | null;
+}
+
+/** An agent that is not made yet, and what tells it apart. */
+interface AgentRecipe {
+  readonly key: unknown;
+  readonly make: (pool: SocketPool, keepAlive: boolean) => RouteAgent;
+}
+
+/** The agents of one transport, one for each way: proxy, credentials, headers, TLS of both hops. */
+export class AgentRegistry {
+  readonly tlsProfiles: TlsProfiles = new TlsProfiles();
+  readonly connections: ConnectionRegister = new ConnectionRegister();
+  readonly #options: ResolvedTransportOptions;
+  readonly #agents = new Map<string, KnownAgent>();
+  /** They take no further requests, but some of theirs are under way. */
+  readonly #retired = new Set<KnownAgent>();
+
+  constructor(options: ResolvedTransportOptions) {
+    this.#options = options;
+  }
+
+  /** The agent for a route, made if there is none. An agent without connections is forgotten. */
+  get(route: Route, origin: Origin, settings: AgentSettings): RouteAgent {
+    const recipe = this.#recipe(route, origin, settings);
+    const key = JSON.stringify(recipe.key);
+    const known = this.#agents.get(key);
+    if (known) return known.agent;
+    const pool = new SocketPool(this.#options, this.connections, () => this.#forget(key, made));
+    const agent = recipe.make(pool, this.#options.keepAlive);
+    const made: KnownAgent = { agent, proxy: route.kind === 'direct' ? null : route.proxy };
+    this.#agents.set(key, made);
+    return agent;
+  }
+
+  /** An agent with a pool of its own, which is shared with nobody. */
+  getOwn(route: Route, origin: Origin, settings: AgentSettings, limits: PoolLimits): RouteAgent {
+    const { make } = this.#recipe(route, origin, settings);
+    return make(new SocketPool(limits, this.connections), limits.keepAlive);
+  }
+
+  /** Closes the idle connections through the proxies of a setting; those in use are closed when they are not. */
+  retire(setting: HttpProxy): void {
+    for (const [key, known] of [...this.#agents]) {
+      if (known.proxy === null || !names(setting, known.proxy)) continue;
+      this.#agents.delete(key);
+      this.#retired.add(known);
+      known.agent.pool.retire();
+      if (known.agent.pool.isEmpty) this.#retired.delete(known);
+    }
+  }
+
+  async close(): Promise<void> {
+    const agents = [...this.#agents.values(), ...this.#retired];
+    await Promise.all(agents.map(({ agent }) => agent.pool.close()));
+  }
+
+  #forget(key: string, known: KnownAgent): void {
+    if (this.#agents.get(key) === known) this.#agents.delete(key);
+    this.#retired.delete(known);
+  }
+
+  #recipe(route: Route, origin: Origin, settings: AgentSettings): AgentRecipe {
+    const tls = origin.secure ? this.tlsProfiles.get(settings.tls ?? this.#options.tls, 'tls') : null;
+    if (route.kind === 'direct') {
+      return {
+        key: ['direct', tls?.key],
+        make: (pool, keepAlive) =>
+          tls === null ? new DirectAgent(pool, keepAlive) : new DirectTlsAgent(pool, keepAlive, tls),
+      };
+    }
+    const { proxy } = route;
+    if (route.kind === 'socks') {
+      checkSocks(proxy, origin);
+      const { username, password } = proxy.credentials ?? {};
+      return {
+        key: ['socks', proxy.scheme, proxy.host, proxy.port, username, password, tls?.key],
+        make: (pool, keepAlive) => new SocksAgent(pool, keepAlive, proxy, tls),
+      };
+    }
+    const hop = this.#proxyHop(proxy, settings);
+    const hopKey = [proxy.scheme, proxy.host, proxy.port, Object.entries(hop.headers), hop.tls?.key];
+    if (route.kind === 'forward') {
+      const shared = this.#options.forwardReuse === 'proxy' ? null : origin.href;
+      return {
+        key: ['forward', hopKey, origin.secure, shared],
+        make: (pool, keepAlive) =>
+          origin.secure ? new SecureForwardAgent(pool, keepAlive, hop) : new ForwardAgent(pool, keepAlive, hop),
+      };
+    }
+    return {
+      key: ['tunnel', hopKey, tls?.key],
+      make: (pool, keepAlive) =>
+        tls === null ? new PlainTunnelAgent(pool, keepAlive, hop) : new TunnelAgent(pool, keepAlive, hop, tls),
+    };
+  }
+
+  #proxyHop(proxy: ProxyServer, { proxyTls, proxyAuthorization }: AgentSettings): ProxyHop {
+    const headers: Record<string, string> = { ...proxy.headers };
+    if (proxyAuthorization !== null) headers['Proxy-Authorization'] = proxyAuthorization;
+    else if (proxy.credentials) {
+      headers['Proxy-Authorization'] = basicCredentials(proxy.credentials.username, proxy.credentials.password);
+    }
+    const tls: TlsProfile | null =
+      proxy.scheme === 'https' ? this.tlsProfiles.get(proxyTls ?? this.#options.proxyTls, 'proxyTls') : null;
+    return { server: proxy, tls, headers };
+  }
+}
+
+interface KnownAgent {
+  readonly agent: RouteAgent;
+  readonly proxy: ProxyServer | null;
+}
+
+function checkSocks(proxy: ProxyServer, { host }: Origin): void {
+  if (proxy.scheme.startsWith('socks4') && host.includes(':'))
+    throw new InvalidOptionError(
+      'http_proxy',
+      `is a ${proxy.scheme}:// proxy, which cannot reach the IPv6 address ${host}; write socks5://`,
+    );
+  // RFC 1928 §4: one byte tells the length of a name.
+  if (Buffer.byteLength(host) > 255)
+    throw new InvalidOptionError('url', 'has a host name longer than the 255 bytes that SOCKS has room for');
+}
+
+/** Whether a setting leads to this proxy, credentials included. */
+function names(setting: HttpProxy, proxy: ProxyServer): boolean {
+  return proxiesOf(setting).some(
+    (each) =>
+      each.scheme === proxy.scheme &&
+      each.host === proxy.host &&
+      each.port === proxy.port &&
+      each.credentials?.username === proxy.credentials?.username &&
+      each.credentials?.password === proxy.credentials?.password &&
+      JSON.stringify(Object.entries(each.headers ?? {})) === JSON.stringify(Object.entries(proxy.headers ?? {})),
+  );
+}
+
+function proxiesOf(setting: HttpProxy | undefined): ProxyServer[] {
+  if (setting === null || setting === undefined) return [];
+  if (isMap(setting)) {
+    return Object.entries(setting).flatMap(([key, each]) => (key === 'noProxy' ? [] : proxiesOf(each)));
+  }
+  const isBare = typeof setting === 'string' || setting instanceof URL;
+  const http_proxy = isBare ? setting : { ...setting, noProxy: [] };
+  const route = resolveRoute('http://cloudlane.invalid', { http_proxy, trustEnv: false });
+  return route.kind === 'direct' ? [] : [route.proxy];
+}
+
+function isMap(setting: Exclude<HttpProxy, null>): setting is ProxyMap {
+  return typeof setting === 'object' && !(setting instanceof URL) && !('url' in setting);
+}

@@ -1,0 +1,47 @@
+import type { Socket } from 'node:net';
+
+/** Milliseconds to wait for an answer on a connection that takes no more bytes. */
+const GRACE = 1_000;
+
+// What a write says when the other end has stopped reading; macOS has the third.
+const STOPPED_READING: ReadonlySet<string> = new Set(['EPIPE', 'ECONNRESET', 'EPROTOTYPE']);
+
+type Done = (error?: Error | null) => void;
+
+/**
+ * Keeps a socket readable for a moment after a write has failed because the other end reads no more: a server or
+ * proxy that refuses an upload (401, 407, 413) answers and hangs up, and its answer may still be under way (RFC 9112
+ * §9.5). Node would destroy the socket, answer and all. If nothing comes, the write's own error ends it.
+ */
+export function outliveBrokenPipe<S extends Socket>(socket: S): S {
+  let isBroken = false;
+  const hold = (error: Error, done: Done): void => {
+    isBroken = true;
+    // The write is left hanging, so that the sender of a body sees a full pipe and waits.
+    let timer = setTimeout(check, GRACE, socket.bytesRead);
+    function check(before: number): void {
+      // What comes is read to its end, also by a slow reader.
+      if (socket.bytesRead !== before || socket.isPaused()) timer = setTimeout(check, GRACE, socket.bytesRead);
+      else done(error);
+    }
+    socket.once('end', () => void setImmediate(done, error));
+    socket.once('close', () => clearTimeout(timer));
+  };
+  const guard =
+    (write: (...args: never[]) => void) =>
+    (...args: unknown[]): void => {
+      const done = args.pop() as Done;
+      const settle: Done = (error) => {
+        if (error && !isBroken && STOPPED_READING.has(codeOf(error))) hold(error, done);
+        else done(error);
+      };
+      write.apply(socket, [...args, settle] as never[]);
+    };
+  socket._write = guard(socket._write);
+  if (socket._writev) socket._writev = guard(socket._writev);
+  return socket;
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error ? String(error.code) : '';
+}

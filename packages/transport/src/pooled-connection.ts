@@ -1,0 +1,97 @@
+import type { ClientRequest } from 'node:http';
+import type { ProxyScheme } from '@cloudlane/proxy';
+import type { Attempt } from './attempt.ts';
+import { ConnectionInfo, type ConnectionKind, type ConnectionState } from './connection-info.ts';
+import { publishConnection } from './diagnostics.ts';
+import type { Dial, Dialled } from './dial.ts';
+
+/** The connections that may carry the same requests. */
+export interface LaneKey {
+  readonly kind: ConnectionKind;
+  readonly origin: string;
+  readonly proxyScheme: ProxyScheme | null;
+}
+
+/** The connections to one place, and the requests that wait for one of them. */
+export interface Lane {
+  readonly key: LaneKey;
+  /** Most recently used last: the freshest is taken first, so that the others can grow old. */
+  readonly idle: PooledConnection[];
+  readonly queue: Job[];
+  /** Connections open or being opened. */
+  open: number;
+  /** Whether the other end was seen to keep a connection open after an answer. */
+  keepsOpen: boolean;
+}
+
+/** A request that wants a connection. */
+export interface Job {
+  readonly request: ClientRequest;
+  readonly attempt: Attempt;
+  readonly dial: Dial;
+  leaveQueue: () => void;
+}
+
+/** One connection of a pool, from the first step of its dial to its end. */
+export class PooledConnection {
+  readonly id: number;
+  readonly lane: Lane;
+  /** Null while it is being dialled. */
+  dialled: Dialled | null = null;
+  state: ConnectionState = 'CONNECTING';
+  requestCount = 0;
+  request: ClientRequest | null = null;
+  /** The try that uses it now. */
+  attempt: Attempt | null = null;
+  readonly dialling: AbortController = new AbortController();
+  /** Called when it is gone. */
+  onRemoved: () => void = () => {};
+
+  constructor(id: number, lane: Lane) {
+    this.id = id;
+    this.lane = lane;
+  }
+
+  /** Ends it while it is idle: bytes nobody asked for (a 408 before a close, say) belong to no request. */
+  readonly spoil = (): void => void this.dialled?.socket.destroy();
+
+  /** Whether a request can be sent on it, as far as this end knows. */
+  get isUsable(): boolean {
+    if (this.dialled === null) return false;
+    const { destroyed, readable, writable, readableLength } = this.dialled.socket;
+    return !destroyed && readable && writable && readableLength === 0;
+  }
+
+  snapshot(): ConnectionInfo {
+    const { id, lane, state, requestCount, dialled } = this;
+    const { tls, proxyTls } = dialled ?? { tls: null, proxyTls: null };
+    return new ConnectionInfo({ ...lane.key, id, state, requestCount, tls, proxyTls });
+  }
+}
+
+/** Counts the connections of one transport, so that `connections` can show them newest first. */
+export class ConnectionRegister {
+  readonly #open = new Map<number, PooledConnection>();
+  #last = 0;
+
+  create(lane: Lane): PooledConnection {
+    this.#last += 1;
+    const connection = new PooledConnection(this.#last, lane);
+    this.#open.set(connection.id, connection);
+    return connection;
+  }
+
+  /** It is ready for its first request. */
+  opened(connection: PooledConnection): void {
+    publishConnection('open', () => connection.snapshot());
+  }
+
+  remove(connection: PooledConnection): void {
+    const wasOpen = this.#open.delete(connection.id) && connection.dialled !== null;
+    if (wasOpen) publishConnection('close', () => connection.snapshot());
+  }
+
+  snapshot(): ConnectionInfo[] {
+    return [...this.#open.values()].reverse().map((connection) => connection.snapshot());
+  }
+}
