@@ -15,7 +15,12 @@ const open = {};
 const named = { hosts: { 'o.example': '127.0.0.1' } };
 
 describeReal('curl', [{ program: 'curl', package: 'curl' }], () => {
-  type Row = readonly [scheme: 'socks4' | 'socks4a' | 'socks5' | 'socks5h', options: LabSocksOptions, host: string, seen: Partial<SocksHop>];
+  type Row = readonly [
+    scheme: 'socks4' | 'socks4a' | 'socks5' | 'socks5h',
+    options: LabSocksOptions,
+    host: string,
+    seen: Partial<SocksHop>,
+  ];
   const rows: Row[] = [
     ['socks4', { userId: 'me' }, 'localhost', { version: 4, addressType: 'ipv4', userId: 'me', reply: 90 }],
     ['socks4a', named, 'o.example', { version: 4, addressType: 'name', userId: '', reply: 90 }],
