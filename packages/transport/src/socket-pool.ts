@@ -193,6 +193,8 @@ export class SocketPool {
     attempt.phase = 'request';
     attempt.connection = () => connection.snapshot();
     request.onSocket(socket);
+    // After a handshake of ours it stands still, so that nothing the origin says is lost. Flows once Node listens.
+    socket.resume();
   }
 
   // Node emits 'free' when an answer has been read to its end and the connection may be used again.
@@ -231,6 +233,7 @@ export class SocketPool {
     lane.idle.push(connection);
     socket.setTimeout(idleTimeout);
     socket.on('data', connection.spoil);
+    socket.resume();
     socket.unref();
     if (!lane.keepsOpen && lane.key.kind === 'forward') this.#probe(connection);
   }
