@@ -327,10 +327,12 @@ test.each([
   const [wire, { length }] = await speak(course, 'request', { ...misbehaviour, times: 1 });
   await wire.next(length);
   await expectRest(wire, course, 'request');
-  if (course === 'SOCKS5') return;
   const next = await use(Wire.to(proxy));
-  next.write(...greeting(0).says());
-  if (misbehaviour.kind === 'bound-ipv6') {
+  next.write(...greeting(course === 'SOCKS5' ? 2 : 0).says());
+  if (course === 'SOCKS5') {
+    await next.next(2);
+    expect(await next.write(...password.says()).ended).toBe('fin');
+  } else if (misbehaviour.kind === 'bound-ipv6') {
     await next.next(2);
     expect((await next.write(...request5.says()).next(4))[3]).toBe(4);
   } else {

@@ -144,9 +144,12 @@ describe('SOCKS5', () => {
   test.each([
     ['another protocol', ['G', 'ET / HTTP/1.1\r\n']],
     ['a request of another version', [5, 1, 0, 4, 1, 0, 1]],
+    ['a password of another version', [5, 1, 2, 5, 1, 'u', 1, 'p']],
   ])('hangs up on %s', async (_, bytes) => {
-    const wire = (await use(Wire.to(await use(startSocks())))).write(...bytes);
+    const proxy = await use(startSocks());
+    const wire = (await use(Wire.to(proxy))).write(...bytes);
     expect(await wire.ended).toBe('fin');
+    expect(wire.text.length).toBeLessThanOrEqual(2);
   });
 });
 
@@ -181,7 +184,10 @@ describe('SOCKS5 with a password', () => {
     const wire = await use(Wire.to(proxy));
     await wire.write(...offer(2)).next(2);
     expect(await wire.write(...credentials(user, password)).next(2)).toEqual([1, 1]);
-    expect(await wire.ended).toBe('fin');
+    // Whoever goes on all the same is not heard.
+    wire.write(5, 1, 0, 1, ...LOOPBACK, ...port16(9));
+    expect([await wire.ended, wire.text]).toEqual(['fin', '']);
+    await proxy.waitUntilIdle();
     expect(proxy.hops).toMatchObject([{ username: user, authorized: false, target: '', reply: null, sent: 4 }]);
   });
 
@@ -231,6 +237,7 @@ describe('SOCKS4', () => {
     const wire = await ask4(proxy, origin.port, ...LOOPBACK, 'me', 0);
     const reply = await wire.next(8);
     expect([reply.slice(0, 2), reply.slice(4)]).toEqual([[0, 90], [...LOOPBACK]]);
+    expect(reply.slice(2, 4)).not.toEqual([0, 0]);
     await expectTunnel(wire);
     expect(proxy.hops).toMatchObject([
       {
