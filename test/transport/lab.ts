@@ -6,9 +6,13 @@ import {
   type LabOrigin,
   type LabProxy,
   type LabProxyOptions,
+  type LabSocks,
+  type LabSocksOptions,
   type OriginOptions,
+  type SocksScheme,
   startOrigin,
   startProxy,
+  startSocks,
 } from '@cloudlane/testing';
 import { Transport, type TransportOptions } from '@cloudlane/transport';
 import { expect } from '@jest/globals';
@@ -17,6 +21,7 @@ import { SECRETS } from '../support/secrets.ts';
 
 export { use };
 export type Scheme = 'http' | 'https';
+export const SOCKS_SCHEMES = ['socks4', 'socks4a', 'socks5', 'socks5h'] as const satisfies SocksScheme[];
 
 export const ca = await createCa();
 export const certificate = await ca.issue({
@@ -40,6 +45,19 @@ export function origin(scheme: Scheme = 'http', options: OriginOptions = {}): Pr
 
 export function proxy(scheme: Scheme = 'http', options: LabProxyOptions = {}): Promise<LabProxy> {
   return use(startProxy({ ...(scheme === 'https' && { tls: certificate }), ...options }));
+}
+
+export function socks(options: LabSocksOptions = {}): Promise<LabSocks> {
+  return use(startSocks(options));
+}
+
+export function isSocks(scheme: string): scheme is SocksScheme {
+  return scheme.startsWith('socks');
+}
+
+/** Whether names are looked up on this side, not by the proxy. */
+export function looksUp(scheme: string): boolean {
+  return scheme === 'socks4' || scheme === 'socks5';
 }
 
 /** The error of this class that a promise must reject with. */
