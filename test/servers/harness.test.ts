@@ -1,33 +1,10 @@
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type RequestOptions, request } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
-import { text } from 'node:stream/consumers';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import {
-  describeReal,
-  needs,
-  type RealProxy,
-  running,
-  startNginx,
-  startSquid,
-  startTinyproxy,
-} from '../support/real-servers.ts';
-
-interface Answer {
-  readonly status: number | undefined;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: string;
-}
-
-async function get(url: string, options: RequestOptions = {}): Promise<Answer> {
-  const sent = request(url, { agent: false, ...options }).end();
-  const [response] = await once(sent, 'response');
-  return { status: response.statusCode, headers: response.headers, body: await text(response) };
-}
-
-function basic({ credentials: { username, password } }: RealProxy): { 'proxy-authorization': string } {
-  return { 'proxy-authorization': `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` };
-}
+import { describeReal, needs, running, startNginx, startSquid, startTinyproxy } from '../support/real-servers.ts';
+import { basic, get, getInside, openTunnel } from './http-client.ts';
+import { testLeavesNothing } from './leftovers.ts';
 
 const origin = createServer((incoming, outgoing) => outgoing.end(`${incoming.socket.remoteAddress} ${incoming.url}`));
 let originPort = 0;
@@ -52,7 +29,7 @@ describeReal('real Squid', needs.squid, () => {
 
   test('forwards with credentials, from its own address, and logs the user', async () => {
     const path = `http://127.0.0.1:${originPort}/passed`;
-    const answer = await get(squid().basicUrl, { path, headers: basic(squid()) });
+    const answer = await get(squid().basicUrl, { path, headers: basic(squid().credentials) });
     expect(answer).toMatchObject({ status: 200, body: `${squid().outgoingAddress} /passed` });
     await expect(squid().logged({ url: path })).resolves.toMatchObject({ user: 'alice', method: 'GET', status: 200 });
     expect((await squid().log()).length).toBeGreaterThan(0);
@@ -60,19 +37,17 @@ describeReal('real Squid', needs.squid, () => {
 
   test('tunnels to a name that it alone can resolve, and logs the tunnel when it has ended', async () => {
     const target = `${squid().privateHost}:${originPort}`;
-    const { hostname, port } = new URL(squid().openUrl);
-    const socket = connect(Number(port), hostname);
-    socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
-    const [head] = await once(socket, 'data');
-    expect(String(head)).toMatch(/^HTTP\/1\.1 200 /);
-    socket.write(`GET /tunnelled HTTP/1.1\r\nHost: ${target}\r\nConnection: close\r\n\r\n`);
-    expect(await text(socket)).toContain('127.0.0.2 /tunnelled');
+    const { status, socket } = await openTunnel(squid().openUrl, target);
+    expect(status).toBe(200);
+    expect((await getInside(socket, `http://${target}/tunnelled`)).body).toBe('127.0.0.2 /tunnelled');
     await expect(squid().logged({ url: target })).resolves.toMatchObject({
       user: null,
       method: 'CONNECT',
       status: 200,
     });
   });
+
+  testLeavesNothing(startSquid);
 });
 
 describeReal('real nginx', needs.nginx, () => {
@@ -82,6 +57,15 @@ describeReal('real nginx', needs.nginx, () => {
     const answer = await get(`${nginx().httpUrl}/echo`);
     expect(JSON.parse(answer.body)).toMatchObject({ method: 'GET', from: '127.0.0.1', proxyAuthorization: '' });
   });
+
+  test('has a port for clients with a certificate', async () => {
+    const { mtlsUrl, ca, client } = nginx();
+    expect((await get(`${mtlsUrl}/echo`, { ca })).status).toBe(400);
+    const answer = await get(`${mtlsUrl}/echo`, { ca, ...client });
+    expect(JSON.parse(answer.body)).toMatchObject({ scheme: 'https', client: expect.stringContaining('CN=client') });
+  });
+
+  testLeavesNothing(startNginx);
 });
 
 describeReal('real Tinyproxy', needs.tinyproxy, () => {
@@ -90,7 +74,11 @@ describeReal('real Tinyproxy', needs.tinyproxy, () => {
   test('forwards with credentials and calls their absence 407', async () => {
     const path = `http://127.0.0.1:${originPort}/`;
     expect((await get(tinyproxy().basicUrl, { path })).status).toBe(407);
-    expect((await get(tinyproxy().basicUrl, { path, headers: basic(tinyproxy()) })).body).toBe('127.0.0.3 /');
+    expect((await get(tinyproxy().basicUrl, { path, headers: basic(tinyproxy().credentials) })).body).toBe(
+      '127.0.0.3 /',
+    );
     expect((await get(tinyproxy().openUrl, { path })).body).toBe('127.0.0.3 /');
   });
+
+  testLeavesNothing(startTinyproxy);
 });

@@ -36,6 +36,11 @@ export const needs = {
   dante: [{ program: 'danted', package: 'dante-server' }, openssl, root],
   microsocks: [{ program: 'microsocks', package: 'microsocks' }, root],
   sshSocks: [{ program: 'sshd', package: 'openssh-server' }, { program: 'ssh', package: 'openssh-client' }, root],
+  stunnel: [{ program: 'stunnel4', package: 'stunnel4' }, openssl],
+  privoxy: [{ program: 'privoxy', package: 'privoxy' }],
+  mitmproxy: [{ program: 'mitmdump', package: 'mitmproxy' }, openssl],
+  // As somebody else it cannot forget a connection.
+  haproxy: [{ program: 'haproxy', package: 'haproxy' }, openssl, root],
 } as const satisfies Record<string, readonly Requirement[]>;
 
 /**

@@ -27,6 +27,24 @@ export interface RealSwift extends RealServer {
   readonly region: string;
 }
 
+/** A balancer with the faults listed in test/servers/haproxy.sh. */
+export interface RealHaproxy extends RealServer {
+  /** Lead to the plain origin. */
+  readonly httpUrl: string;
+  readonly httpsUrl: string;
+  /** Leads to the plain proxy, where one was given. */
+  readonly tlsProxyUrl: string;
+  /** Signed the certificate of both TLS ports. */
+  readonly ca: string;
+}
+
+export interface HaproxyOptions {
+  /** An origin's port for plain HTTP. */
+  readonly originPort: number;
+  /** A plain HTTP proxy's port. */
+  readonly proxyPort?: number;
+}
+
 export async function startNginx(): Promise<RealNginx> {
   const { dir, ports, stop } = await serve('nginx.sh', { ports: 3, env: { PRIVATE_HOSTS: 'origin.example' } });
   const [http, https, mtls] = ports;
@@ -50,6 +68,20 @@ export async function startSwift(): Promise<RealSwift> {
     accessKey: 'test:tester',
     secretKey: 'testing',
     region: 'us-east-1',
+    stop,
+  };
+}
+
+/** HAProxy in front of an origin and, with TLS, of a proxy. */
+export async function startHaproxy({ originPort, proxyPort }: HaproxyOptions): Promise<RealHaproxy> {
+  const targets = proxyPort === undefined ? [originPort] : [originPort, proxyPort];
+  const { dir, ports, stop } = await serve('haproxy.sh', { ports: 3, args: targets.map(String) });
+  const [http, https, tlsProxy] = ports;
+  return {
+    httpUrl: `http://127.0.0.1:${http}`,
+    httpsUrl: `https://127.0.0.1:${https}`,
+    tlsProxyUrl: `https://127.0.0.1:${tlsProxy}`,
+    ca: await readFile(join(dir, 'tls/ca.pem'), 'utf8'),
     stop,
   };
 }

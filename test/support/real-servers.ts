@@ -2,7 +2,16 @@
 // they are: HTTP proxies, SOCKS servers, origins.
 export type { Logging } from './real-log.ts';
 export { describeReal, needs, type Requirement } from './real-needs.ts';
-export { type ClientCertificate, type RealNginx, type RealSwift, startNginx, startSwift } from './real-origins.ts';
+export {
+  type ClientCertificate,
+  type HaproxyOptions,
+  type RealHaproxy,
+  type RealNginx,
+  type RealSwift,
+  startHaproxy,
+  startNginx,
+  startSwift,
+} from './real-origins.ts';
 export {
   type Credentials,
   type RealProxy,
@@ -11,6 +20,19 @@ export {
   startSquid,
   startTinyproxy,
 } from './real-proxies.ts';
+export {
+  type MitmproxyEntry,
+  type MitmproxyOptions,
+  type PrivoxyEntry,
+  type PrivoxyOptions,
+  type RealMitmproxy,
+  type RealPrivoxy,
+  type RealStunnel,
+  type StunnelOptions,
+  startMitmproxy,
+  startPrivoxy,
+  startStunnel,
+} from './real-proxy-fronts.ts';
 export { type RealServer, running } from './real-serve.ts';
 export {
   type RealDante,
