@@ -20,7 +20,8 @@ import {
   SocksAgent,
   TunnelAgent,
 } from './route-agents.ts';
-import { type PoolLimits, SocketPool } from './socket-pool.ts';
+import { SocketPool } from './socket-pool.ts';
+import { LONGEST } from './timeouts.ts';
 import { type TlsOptions, type TlsProfile, TlsProfiles } from './tls.ts';
 import type { ResolvedTransportOptions } from './transport-options.ts';
 
@@ -48,6 +49,9 @@ export class AgentRegistry {
   readonly #agents = new Map<string, KnownAgent>();
   /** They take no further requests, but some of theirs are under way. */
   readonly #retired = new Set<KnownAgent>();
+  /** Pools that are their users' own, as long as they have connections. */
+  readonly #ownPools = new Set<SocketPool>();
+  #isClosed = false;
 
   constructor(options: ResolvedTransportOptions) {
     this.#options = options;
@@ -66,10 +70,25 @@ export class AgentRegistry {
     return agent;
   }
 
-  /** An agent with a pool of its own, which is shared with nobody. */
-  getOwn(route: Route, origin: Origin, settings: AgentSettings, limits: PoolLimits): RouteAgent {
-    const { make } = this.#recipe(route, origin, settings);
-    return make(new SocketPool(limits, this.connections), limits.keepAlive);
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** A pool of one connection, shared with nobody; to be passed to `make`, and to `track` before each use. */
+  createOwnPool(): SocketPool {
+    const limits = { maxSockets: 1, maxIdleSockets: 1, idleTimeout: LONGEST, keepAlive: true };
+    const pool: SocketPool = new SocketPool(limits, this.connections, () => this.#ownPools.delete(pool));
+    return pool;
+  }
+
+  /** Notes that a pool is about to have connections, so that `close` ends them. */
+  track(pool: SocketPool): void {
+    this.#ownPools.add(pool);
+  }
+
+  /** An agent over a pool of the caller's own, which is shared with nobody else. */
+  make(route: Route, origin: Origin, settings: AgentSettings, pool: SocketPool): RouteAgent {
+    return this.#recipe(route, origin, settings).make(pool, true);
   }
 
   /** Closes the idle connections through the proxies of a setting; those in use are closed when they are not. */
@@ -84,8 +103,10 @@ export class AgentRegistry {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     const agents = [...this.#agents.values(), ...this.#retired];
-    await Promise.all(agents.map(({ agent }) => agent.pool.close()));
+    const pools = [...agents.map(({ agent }) => agent.pool), ...this.#ownPools];
+    await Promise.all(pools.map((pool) => pool.close()));
   }
 
   #forget(key: string, known: KnownAgent): void {

@@ -52,6 +52,8 @@ export class Attempt {
   hasConnectedToProxy = false;
   /** Whether the proxy is shown credentials. */
   isAuthenticating = false;
+  /** To be called when `timeouts` has changed under the request's feet. */
+  onTimeoutsChanged: () => void = () => {};
   /** The connection that carries the request, once there is one. */
   connection: (() => ConnectionInfo) | null = null;
   readonly #init: AttemptInit;

@@ -7,6 +7,7 @@ import { outliveBrokenPipe } from './broken-pipe.ts';
 import { openTunnel } from './connect-tunnel.ts';
 import type { TlsFacts } from './connection-info.ts';
 import { ProxyTlsError, TlsError } from './errors.ts';
+import { warnInsecure } from './insecure-warning.ts';
 import type { Origin } from './origin.ts';
 import { negotiateSocks } from './socks-handshake.ts';
 import { startDeadline } from './timeouts.ts';
@@ -201,7 +202,10 @@ function startTls(
     });
     secured.once('secureConnect', () => {
       const fault = profile.fingerprintFault(secured);
-      if (fault === null) return resolve(secured);
+      if (fault === null) {
+        if (profile.isBlind) warnInsecure(hop, peer);
+        return resolve(secured);
+      }
       const Failure = hop === 'proxy' ? ProxyTlsError : TlsError;
       reject(new Failure(`${attempt}: ${fault}`, attempt.facts()));
     });

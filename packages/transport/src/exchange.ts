@@ -30,12 +30,8 @@ export interface ExchangePlan {
  * Sends one request and resolves with the head of its answer; the body follows as the stream is read, under the same
  * deadlines and the same signal.
  */
-export function exchange(plan: ExchangePlan): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    if (plan.signal?.aborted) return reject(plan.signal.reason);
-    const request = createRequest(plan);
-    new Exchange(plan, request, resolve, reject).start();
-  });
+export async function exchange(plan: ExchangePlan): Promise<IncomingMessage> {
+  return await new Exchange(plan).answer;
 }
 
 function createRequest({ attempt, agent, origin, method, path, headers }: ExchangePlan): ClientRequest {
@@ -56,32 +52,43 @@ function createRequest({ attempt, agent, origin, method, path, headers }: Exchan
   }
 }
 
-class Exchange {
+/** One request on its way, and the answer to it. */
+export class Exchange {
+  /** The head of the answer. Somebody must handle its failure. */
+  readonly answer: Promise<IncomingMessage>;
+  /** Resolves once the last byte of the request was handed to the connection; never if that does not happen. */
+  readonly sent: Promise<void>;
   readonly #plan: ExchangePlan;
   readonly #attempt: Attempt;
   readonly #request: ClientRequest;
-  readonly #resolve: (response: IncomingMessage) => void;
-  readonly #reject: (error: unknown) => void;
+  #resolve: (response: IncomingMessage) => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+  #resolveSent: () => void = () => {};
   #response: IncomingMessage | null = null;
   #socket: Socket | null = null;
   #isOver = false;
+  /** Whether the answer is the proxy's own, and an error for that reason. */
+  #isRefusal = false;
   #stopTotal: () => void = () => {};
   #stopFirstByte: () => void = () => {};
 
-  constructor(
-    plan: ExchangePlan,
-    request: ClientRequest,
-    resolve: (response: IncomingMessage) => void,
-    reject: (error: unknown) => void,
-  ) {
+  /** @throws InvalidOptionError if Node refuses method, path or headers; the signal's reason if it is aborted already */
+  constructor(plan: ExchangePlan) {
+    plan.signal?.throwIfAborted();
     this.#plan = plan;
     this.#attempt = plan.attempt;
-    this.#request = request;
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.sent = new Promise((resolve) => {
+      this.#resolveSent = resolve;
+    });
+    this.#request = createRequest(plan);
+    this.#start();
   }
 
-  start(): void {
+  #start(): void {
     this.#request
       .on('error', (error) => this.#fail(error))
       .on('socket', (socket) => this.#watch(socket))
@@ -90,6 +97,7 @@ class Exchange {
       // Node tells no error if the server answers by switching protocols (101).
       .on('close', () => this.#response ?? this.#fail(new Error('the connection was closed without an answer')));
     this.#plan.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#attempt.onTimeoutsChanged = () => this.#applyTimeouts();
     this.#stopTotal = startDeadline(this.#attempt.totalLeft, () => this.#stop(this.#attempt.timedOut('total')));
     void this.#send();
   }
@@ -153,8 +161,20 @@ class Exchange {
   #sent(): void {
     const { body, length, onUploadProgress } = this.#plan;
     if (body !== null && isBuffered(body) && length !== null) onUploadProgress?.(length, length);
+    this.#resolveSent();
     if (this.#response !== null) return;
     this.#attempt.phase = 'response';
+    this.#awaitFirstByte();
+  }
+
+  #applyTimeouts(): void {
+    if (this.#isOver) return;
+    this.#socket?.setTimeout(this.#attempt.timeouts.idle);
+    if (this.#attempt.phase === 'response') this.#awaitFirstByte();
+  }
+
+  #awaitFirstByte(): void {
+    this.#stopFirstByte();
     this.#stopFirstByte = startDeadline(this.#attempt.timeouts.firstByte, () =>
       this.#stop(this.#attempt.timedOut('firstByte')),
     );
@@ -172,6 +192,7 @@ class Exchange {
     response.once('end', () => this.#finish());
     const { statusCode: status = 0, statusMessage: statusText = '', headers } = response;
     if (attempt.route.kind !== 'forward' || !isProxyAnswer(status, headers)) return this.#resolve(response);
+    this.#isRefusal = true;
     const body = await readAnswerBody(response);
     attempt.phase = 'response';
     this.#reject(proxyAnswerError({ status, statusText, headers, body }, attempt));
@@ -183,6 +204,7 @@ class Exchange {
     this.#cleanUp();
     const { errored = null, readableEnded = true, statusCode = 0 } = this.#response ?? {};
     this.#attempt.finish();
+    if (this.#isRefusal) return;
     if (errored === null) publishEnd(this.#attempt, statusCode, readableEnded);
     else publishError(this.#attempt, errored);
   }

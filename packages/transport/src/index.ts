@@ -32,6 +32,8 @@ export {
   type TransportErrorInit,
 } from './errors.ts';
 export type { ForeignAgents } from './foreign-agents.ts';
+export { HttpConnection, type HttpConnectionRequest, type TunnelOptions } from './http-connection.ts';
+export { HttpConnectionResponse } from './http-connection-response.ts';
 export { MASK, maskHeaders, maskUrl } from './masking.ts';
 export { parseUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
@@ -42,5 +44,5 @@ export type { Timeouts } from './timeouts.ts';
 export type { Timings } from './timings.ts';
 export type { TlsOptions } from './tls.ts';
 export { sharedTransport, Transport } from './transport.ts';
-export type { RequestHeaders, TransportOptions, TransportRequest } from './transport-options.ts';
+export type { OpenOptions, RequestHeaders, TransportOptions, TransportRequest } from './transport-options.ts';
 export { TransportResponse } from './transport-response.ts';

@@ -4,9 +4,10 @@ import type { ProxyServer } from '@cloudlane/proxy';
 import { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
 import { SocksProxyAgent } from 'socks-proxy-agent';
 import type { Attempt } from './attempt.ts';
-import { dialDirect, dialProxy, dialSocks, dialTunnel } from './dial.ts';
+import { type Dial, dialDirect, dialProxy, dialSocks, dialTunnel } from './dial.ts';
 import { addProxyHeaders, toAbsoluteForm } from './forward-request.ts';
 import type { Origin } from './origin.ts';
+import type { LaneKey } from './pooled-connection.ts';
 import type { SocketPool } from './socket-pool.ts';
 import type { TlsProfile } from './tls.ts';
 
@@ -23,9 +24,16 @@ export interface AgentRequestOptions {
   readonly [EXCHANGE]: ExchangeContext;
 }
 
+/** The connections that lead to an origin, and how to open one. */
+export interface Way {
+  readonly key: LaneKey;
+  readonly dial: Dial;
+}
+
 /** The agent of one route. Node hands each request to `addRequest`; the pool gives it a socket. */
 export interface RouteAgent extends http.Agent {
   readonly pool: SocketPool;
+  way(origin: Origin): Way;
   addRequest(request: ClientRequest, options: AgentRequestOptions): void;
 }
 
@@ -45,9 +53,12 @@ export class DirectAgent extends http.Agent implements RouteAgent {
     this.pool = pool;
   }
 
+  way(origin: Origin): Way {
+    return wayDirect(origin, null);
+  }
+
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    const { origin, attempt } = options[EXCHANGE];
-    this.pool.assign(request, directLane(origin), attempt, dialDirect(origin, null));
+    assign(this, request, options);
   }
 }
 
@@ -62,9 +73,12 @@ export class DirectTlsAgent extends https.Agent implements RouteAgent {
     this.#tls = tls;
   }
 
+  way(origin: Origin): Way {
+    return wayDirect(origin, this.#tls);
+  }
+
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    const { origin, attempt } = options[EXCHANGE];
-    this.pool.assign(request, directLane(origin), attempt, dialDirect(origin, this.#tls));
+    assign(this, request, options);
   }
 }
 
@@ -79,8 +93,12 @@ export class ForwardAgent extends http.Agent implements RouteAgent {
     this.#hop = hop;
   }
 
+  way(): Way {
+    return wayToProxy(this.#hop);
+  }
+
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    forward(this.pool, this.#hop, request, options[EXCHANGE]);
+    assignForwarded(this, this.#hop, request, options);
   }
 }
 
@@ -95,18 +113,21 @@ export class SecureForwardAgent extends https.Agent implements RouteAgent {
     this.#hop = hop;
   }
 
+  way(): Way {
+    return wayToProxy(this.#hop);
+  }
+
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    forward(this.pool, this.#hop, request, options[EXCHANGE]);
+    assignForwarded(this, this.#hop, request, options);
   }
 }
 
-function forward(pool: SocketPool, hop: ProxyHop, request: ClientRequest, { origin, attempt }: ExchangeContext): void {
+function assignForwarded(agent: RouteAgent, hop: ProxyHop, request: ClientRequest, options: AgentRequestOptions): void {
   // The request itself names the origin until here, so that what looks at requests (nock, tracing) sees the origin and
   // no proxy credentials.
-  toAbsoluteForm(request, origin);
+  toAbsoluteForm(request, options[EXCHANGE].origin);
   addProxyHeaders(request, hop.headers);
-  const key = { kind: 'forward', origin: proxyHref(hop.server), proxyScheme: hop.server.scheme } as const;
-  pool.assign(request, key, attempt, dialProxy(hop.server, hop.tls));
+  assign(agent, request, options);
 }
 
 /** Tunnels to https origins through a proxy. hpagent's agent with the dialling and the pool replaced. */
@@ -123,8 +144,12 @@ export class TunnelAgent extends HttpsProxyAgent implements RouteAgent {
     this.#tls = tls;
   }
 
+  way(origin: Origin): Way {
+    return wayThrough(this.#hop, origin, this.#tls);
+  }
+
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    tunnel(this.pool, this.#hop, this.#tls, request, options[EXCHANGE]);
+    assign(this, request, options);
   }
 }
 
@@ -139,20 +164,13 @@ export class PlainTunnelAgent extends HttpProxyAgent implements RouteAgent {
     this.#hop = hop;
   }
 
-  addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    tunnel(this.pool, this.#hop, null, request, options[EXCHANGE]);
+  way(origin: Origin): Way {
+    return wayThrough(this.#hop, origin, null);
   }
-}
 
-function tunnel(
-  pool: SocketPool,
-  { server, tls: proxyTls, headers }: ProxyHop,
-  tls: TlsProfile | null,
-  request: ClientRequest,
-  { origin, attempt }: ExchangeContext,
-): void {
-  const key = { kind: 'tunnel', origin: origin.href, proxyScheme: server.scheme } as const;
-  pool.assign(request, key, attempt, dialTunnel(server, proxyTls, headers, origin, tls));
+  addRequest(request: ClientRequest, options: AgentRequestOptions): void {
+    assign(this, request, options);
+  }
 }
 
 /**
@@ -174,16 +192,37 @@ export class SocksAgent extends SocksProxyAgent implements RouteAgent {
     this.#tls = tls;
   }
 
-  addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    const { origin, attempt } = options[EXCHANGE];
-    const key = { kind: 'socks', origin: origin.href, proxyScheme: this.#server.scheme } as const;
+  way(origin: Origin): Way {
     const dialect = { version: this.proxy.type === 4 ? 4 : 5, looksUp: this.shouldLookup } as const;
-    this.pool.assign(request, key, attempt, dialSocks(this.#server, dialect, origin, this.#tls));
+    return {
+      key: { kind: 'socks', origin: origin.href, proxyScheme: this.#server.scheme },
+      dial: dialSocks(this.#server, dialect, origin, this.#tls),
+    };
+  }
+
+  addRequest(request: ClientRequest, options: AgentRequestOptions): void {
+    assign(this, request, options);
   }
 }
 
-function directLane(origin: Origin): { kind: 'direct'; origin: string; proxyScheme: null } {
-  return { kind: 'direct', origin: origin.href, proxyScheme: null };
+function assign(agent: RouteAgent, request: ClientRequest, options: AgentRequestOptions): void {
+  const { origin, attempt } = options[EXCHANGE];
+  const { key, dial } = agent.way(origin);
+  agent.pool.assign(request, key, attempt, dial);
+}
+
+function wayDirect(origin: Origin, tls: TlsProfile | null): Way {
+  return { key: { kind: 'direct', origin: origin.href, proxyScheme: null }, dial: dialDirect(origin, tls) };
+}
+
+function wayToProxy({ server, tls }: ProxyHop): Way {
+  const key = { kind: 'forward', origin: proxyHref(server), proxyScheme: server.scheme } as const;
+  return { key, dial: dialProxy(server, tls) };
+}
+
+function wayThrough({ server, tls: proxyTls, headers }: ProxyHop, origin: Origin, tls: TlsProfile | null): Way {
+  const key = { kind: 'tunnel', origin: origin.href, proxyScheme: server.scheme } as const;
+  return { key, dial: dialTunnel(server, proxyTls, headers, origin, tls) };
 }
 
 function proxyHref({ scheme, host, port }: ProxyServer): string {

@@ -1,5 +1,6 @@
 import type { ClientRequest } from 'node:http';
 import type { Attempt } from './attempt.ts';
+import type { ConnectionInfo } from './connection-info.ts';
 import type { Dial, Dialled } from './dial.ts';
 import type { ConnectionRegister, Job, Lane, LaneKey, PooledConnection } from './pooled-connection.ts';
 import { failRequest, onDestroy, responseOf } from './request-hooks.ts';
@@ -36,6 +37,12 @@ export class SocketPool {
     this.#limits = limits;
     this.#register = register;
     this.#onEmpty = onEmpty;
+  }
+
+  /** The oldest connection, for pools of one. */
+  get current(): ConnectionInfo | null {
+    const [connection] = this.#connections;
+    return connection?.snapshot() ?? null;
   }
 
   get isEmpty(): boolean {
@@ -88,6 +95,11 @@ export class SocketPool {
     }
     connection.attempt = null;
     this.#rest(connection, this.#limits.idleTimeout);
+  }
+
+  /** Gives up what is being dialled. */
+  abandon(reason: unknown): void {
+    for (const { dialled, dialling } of this.#connections) if (dialled === null) dialling.abort(reason);
   }
 
   /** Keeps nothing from now on: idle connections are closed at once, the others when their request is over. */

@@ -65,6 +65,11 @@ export class TlsProfile {
     });
   }
 
+  /** Whether any certificate will do. */
+  get isBlind(): boolean {
+    return !this.verify && this.fingerprint256 === undefined;
+  }
+
   /** Starts TLS on a connected socket; the promise of the handshake is the caller's to bound. */
   start(socket: Socket, host: string, peer: string): TLSSocket {
     // RFC 6066 §3: no final dot, though the name may have been looked up with one.

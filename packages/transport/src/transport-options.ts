@@ -60,6 +60,16 @@ export interface TransportRequest extends RouteSettings {
   readonly onUploadProgress?: UploadProgress | undefined;
 }
 
+/** Options of `Transport.open`. The route settings choose the way of the connection; by default the environment. */
+export interface OpenOptions extends RouteSettings {
+  /** Instead of the transport's. */
+  readonly tls?: TlsOptions | undefined;
+  /** Instead of the transport's. */
+  readonly proxyTls?: TlsOptions | undefined;
+  /** Laid over the transport's. */
+  readonly timeout?: number | Timeouts | undefined;
+}
+
 // What `transport.axios` takes in a call's config. Its own option `env` is no environment, so that stays axios' own.
 declare module 'axios' {
   interface AxiosRequestConfig<D, P> extends Omit<RouteSettings, 'env'> {

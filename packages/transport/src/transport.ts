@@ -7,12 +7,14 @@ import type { ConnectionInfo } from './connection-info.ts';
 import { publishError, publishStart } from './diagnostics.ts';
 import { exchange } from './exchange.ts';
 import { createForeignAgents, type ForeignAgents } from './foreign-agents.ts';
+import { HttpConnection } from './http-connection.ts';
 import { originOf, parseUrl } from './origin.ts';
 import { checkBody, isBuffered } from './request-body.ts';
 import { bodyLength, partHeaders } from './request-headers.ts';
 import { chooseRoute } from './route-choice.ts';
 import { resolveTimeouts } from './timeouts.ts';
 import {
+  type OpenOptions,
   type ResolvedTransportOptions,
   resolveTransportOptions,
   type TransportOptions,
@@ -28,7 +30,6 @@ export class Transport {
   readonly #options: ResolvedTransportOptions;
   readonly #agents: AgentRegistry;
   #axios: AxiosInstance | null = null;
-  #isClosed = false;
 
   /** @throws InvalidOptionError if an option is unknown, of the wrong type, or cannot take effect */
   constructor(options: TransportOptions = {}) {
@@ -71,7 +72,7 @@ export class Transport {
     const timeouts = resolveTimeouts(request.timeout, this.#options.timeouts);
     const isRepeatable = body === null || isBuffered(body);
     const attempt = new Attempt({ method, url, route, explain, timeouts, isRepeatable });
-    if (this.#isClosed) throw attempt.closed();
+    if (this.#agents.isClosed) throw attempt.closed();
     const headers = partHeaders(request.headers ?? {}, url, body, route);
     attempt.isAuthenticating = headers.showsCredentials;
     const { tls, proxyTls } = request;
@@ -125,6 +126,15 @@ export class Transport {
   }
 
   /**
+   * A connection of the caller's own, to be used step by step; see `HttpConnection`. Opens nothing yet.
+   *
+   * @throws InvalidProxyUrlError or InvalidOptionError if the URL, the proxy or an option cannot be used
+   */
+  open(url: string | URL, options: OpenOptions = {}): HttpConnection {
+    return new HttpConnection(url, options, this.#options, this.#agents);
+  }
+
+  /**
    * Closes the connections through the proxies of a setting that is no longer used: idle ones now, those in use when
    * their request is over. A later request may open new ones.
    */
@@ -134,7 +144,6 @@ export class Transport {
 
   /** Ends every connection, idle or not; calls under way fail with `ClosedError`, and so do later ones. */
   async close(): Promise<void> {
-    this.#isClosed = true;
     await this.#agents.close();
   }
 
