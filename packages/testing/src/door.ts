@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
-import { type LabHost, type LabTls, Listener } from './listener.ts';
+import { type LabHost, Listener } from './listener.ts';
 import type { ConnectionMisbehaviour } from './misbehaviour.ts';
+import type { LabTls } from './tls-door.ts';
 import { hold } from './wait.ts';
 
 /** Where a proxy listens. */

@@ -1,5 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { type LabTls, TlsDoor, type TlsIdentity, WITHOUT_TLS } from './tls-door.ts';
 import { Watch } from './watch.ts';
 
 /** The loopback addresses that the lab listens on. */
@@ -8,30 +8,12 @@ export type LabHost = '127.0.0.1' | '::1';
 /** Headers as `node:http` gives them: lower-case names, duplicates joined or listed. */
 export type LabHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
-/** TLS of a server of the lab. */
-export interface LabTls {
-  /** PEM. */
-  readonly cert: string;
-  /** PEM. */
-  readonly key: string;
-  /** PEM of an authority: the server asks for a client certificate and records whose it got. @defaultValue never asks */
-  readonly clientCa?: string;
-  /** Refuse clients without a certificate of `clientCa`. @defaultValue false */
-  readonly requireClientCertificate?: boolean;
-}
-
 /** What a server knows about the client of one connection. */
-export interface Peer {
+export interface Peer extends TlsIdentity {
   /** Number of the TCP connection, from 1. */
   readonly connection: number;
   /** Address that the client connected from. */
   readonly remoteAddress: string;
-  /** Server name that the client asked for (SNI); `null` without TLS or without SNI. */
-  readonly servername: string | null;
-  /** Whether the client resumed an earlier TLS session. */
-  readonly resumed: boolean;
-  /** Common name in the client's certificate; `null` if it showed none or was not asked for one. */
-  readonly clientCertificate: string | null;
 }
 
 export interface ListenerOptions {
@@ -39,6 +21,12 @@ export interface ListenerOptions {
   readonly tls?: LabTls;
   /** Decides about a connection before its first byte is read; whoever says no disposes of it. @defaultValue all are welcome */
   readonly admit?: (socket: Socket) => boolean;
+}
+
+interface Known {
+  readonly peer: Peer;
+  /** The TCP socket, which may be below the other. */
+  readonly raw: Socket;
 }
 
 /** A loopback port in front of a server: numbers the connections, adds TLS, and can close for good. */
@@ -49,7 +37,7 @@ export class Listener {
   readonly watch: Watch = new Watch();
   readonly #acceptor: Server;
   readonly #open = new Map<Socket, number>();
-  readonly #peers = new WeakMap<Socket, Peer & { readonly raw: Socket }>();
+  readonly #peers = new WeakMap<Socket, Known>();
   #port = 0;
   #connections = 0;
   #forgotten = 0;
@@ -63,11 +51,11 @@ export class Listener {
   static async open({ host = '127.0.0.1', tls, admit = () => true }: ListenerOptions): Promise<Listener> {
     const acceptor = createServer({ allowHalfOpen: true, noDelay: true });
     const listener = new Listener(host, acceptor);
-    const secure = tls && listener.#secure(tls);
+    const door = tls && new TlsDoor(tls);
     acceptor.on('connection', (socket) => {
       listener.#track(socket);
       if (!admit(socket)) return;
-      if (secure) secure.emit('connection', socket);
+      if (door) listener.#secure(socket, door);
       else listener.serve(socket);
     });
     await new Promise<void>((resolve, reject) => {
@@ -103,8 +91,7 @@ export class Listener {
   }
 
   peer(socket: Socket): Peer {
-    const { connection, remoteAddress, servername, resumed, clientCertificate } = this.#known(socket);
-    return { connection, remoteAddress, servername, resumed, clientCertificate };
+    return this.#known(socket).peer;
   }
 
   /** RST instead of FIN. Only the TCP socket below can do that, not TLS. */
@@ -141,7 +128,7 @@ export class Listener {
     const connection = ++this.#connections;
     this.#open.set(raw, connection);
     const remoteAddress = raw.remoteAddress ?? '';
-    this.#peers.set(raw, { connection, remoteAddress, servername: null, resumed: false, clientCertificate: null, raw });
+    this.#peers.set(raw, { peer: { connection, remoteAddress, ...WITHOUT_TLS }, raw });
     raw.on('error', ignore);
     raw.once('close', () => {
       this.#open.delete(raw);
@@ -150,47 +137,20 @@ export class Listener {
     this.watch.changed();
   }
 
-  #secure(tls: LabTls): Server {
-    const { clientCa, requireClientCertificate = false, cert, key } = tls;
-    const secure = createTlsServer({
-      cert,
-      key,
-      allowHalfOpen: true,
-      ALPNProtocols: ['http/1.1'],
-      ...(clientCa !== undefined && { ca: clientCa, requestCert: true, rejectUnauthorized: requireClientCertificate }),
-    });
-    secure.on('secureConnection', (socket) => {
-      const raw = this.#rawOf(socket);
-      if (!raw) return void socket.destroy();
-      const { connection, remoteAddress } = this.#known(raw);
-      this.#peers.set(socket, { connection, remoteAddress, ...identity(socket), raw });
+  #secure(raw: Socket, door: TlsDoor): void {
+    const { connection, remoteAddress } = this.peer(raw);
+    door.admit(raw, (socket, identity) => {
+      this.#peers.set(socket, { peer: { connection, remoteAddress, ...identity }, raw });
       socket.on('error', ignore);
-      return void this.serve(socket);
+      this.serve(socket);
     });
-    return secure;
   }
 
-  /** TLS sockets do not show the socket they wrap, but both have the client's address and port. */
-  #rawOf(secure: TLSSocket): Socket | undefined {
-    const { remoteAddress, remotePort } = secure;
-    return [...this.#open.keys()].find((raw) => raw.remotePort === remotePort && raw.remoteAddress === remoteAddress);
+  #known(socket: Socket): Known {
+    const known = this.#peers.get(socket);
+    if (!known) throw new TypeError('not a connection of this listener');
+    return known;
   }
-
-  #known(socket: Socket): Peer & { readonly raw: Socket } {
-    const peer = this.#peers.get(socket);
-    if (!peer) throw new TypeError('not a connection of this listener');
-    return peer;
-  }
-}
-
-function identity(socket: TLSSocket): Pick<Peer, 'servername' | 'resumed' | 'clientCertificate'> {
-  const name: unknown = 'servername' in socket ? socket.servername : null;
-  const commonName: unknown = socket.getPeerCertificate()?.subject?.CN;
-  return {
-    servername: typeof name === 'string' ? name : null,
-    resumed: socket.isSessionReused(),
-    clientCertificate: typeof commonName === 'string' ? commonName : null,
-  };
 }
 
 /** Sockets of the lab break on purpose: what matters is who sees it, and 'close' follows anyway. */

@@ -2,7 +2,8 @@ import { createServer, IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
 import { checkForLeaks } from './ledger.ts';
-import { type LabHeaders, type LabHost, type LabTls, Listener, type Peer } from './listener.ts';
+import { type LabHeaders, type LabHost, Listener, type Peer } from './listener.ts';
+import type { LabTls } from './tls-door.ts';
 import { Watch } from './watch.ts';
 
 /** One request that reached an origin. It is recorded with its head; `body` and `complete` follow as bytes arrive. */

@@ -2,10 +2,11 @@ import { inspect } from 'node:util';
 import { openDoor, turnDoor, userinfo } from './door.ts';
 import type { ProxyHop } from './exchange.ts';
 import { HttpService, type HttpServiceOptions } from './http-service.ts';
-import type { LabHost, LabTls, Listener } from './listener.ts';
+import type { LabHost, Listener } from './listener.ts';
 import type { HopMisbehaviour, Misbehaviour } from './misbehaviour.ts';
 import { Plan } from './plan.ts';
 import { type LabStation, Station } from './station.ts';
+import type { LabTls } from './tls-door.ts';
 import { Upstream, type UpstreamOptions } from './upstream.ts';
 
 /** Options of {@link startProxy}. */
