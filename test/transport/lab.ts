@@ -1,6 +1,10 @@
 // The certificates, servers and transports of this folder's tests. What a test opens is closed after it.
 
+import { once } from 'node:events';
+import net, { createServer } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import {
   createCa,
   type LabOrigin,
@@ -14,10 +18,10 @@ import {
   startProxy,
   startSocks,
 } from '@cloudlane/testing';
-import { Transport, type TransportOptions } from '@cloudlane/transport';
+import { Transport, type TransportError, type TransportOptions, type TransportRequest } from '@cloudlane/transport';
 import { expect } from '@jest/globals';
 import { closeAfterTest, use } from '../support/resources.ts';
-import { SECRETS } from '../support/secrets.ts';
+import { SECRETS, secretsIn } from '../support/secrets.ts';
 
 export { use };
 export type Scheme = 'http' | 'https';
@@ -60,6 +64,28 @@ export function looksUp(scheme: string): boolean {
   return scheme === 'socks4' || scheme === 'socks5';
 }
 
+/** One port for two origins: who starts TLS gets to one, anybody else to the other. */
+export async function inFrontOf(plain: LabOrigin, secure: LabOrigin): Promise<number> {
+  const server = createServer((client) => {
+    client
+      .on('error', () => {})
+      .once('data', (first) => {
+        const onwards = net.connect(first[0] === 0x16 ? secure.port : plain.port, '127.0.0.1');
+        onwards.on('error', () => {}).write(first);
+        client.pipe(onwards).pipe(client);
+      });
+  });
+  await use({ [Symbol.asyncDispose]: async () => void server.close() });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const address = server.address();
+  return address !== null && typeof address === 'object' ? address.port : 0;
+}
+
+/** The body of the answer. */
+export async function getText(transport: Transport, request: TransportRequest): Promise<string> {
+  return text((await transport.send(request)).body);
+}
+
 /** The error of this class that a promise must reject with. */
 export async function failureOf<E>(promise: Promise<unknown>, Class: abstract new (...args: never[]) => E): Promise<E> {
   const error = await promise.then(
@@ -68,6 +94,13 @@ export async function failureOf<E>(promise: Promise<unknown>, Class: abstract ne
   );
   if (!(error instanceof Class)) throw error;
   return error;
+}
+
+/** Nothing that the error can be made to print is a secret. */
+export function expectNoSecrets(error: TransportError): void {
+  const shown = [error, error.cause, error.route, error.explanation];
+  const inspected = shown.map((each) => inspect(each, { depth: Number.POSITIVE_INFINITY, showHidden: true }));
+  expect(secretsIn([JSON.stringify(shown), error.stack, String(error), ...inspected].join('\n'))).toEqual([]);
 }
 
 /** Neither the transport nor the servers have a connection left. */
