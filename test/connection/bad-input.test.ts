@@ -334,10 +334,10 @@ describe('a proxy that fails', () => {
     expect([A.hops.length, target.connectionCount]).toEqual([0, 0]);
   });
 
-  test('is SOCKS, which is not there yet: refused, not passed by', async () => {
+  test('is SOCKS, and nobody listens', async () => {
     const target = await origin();
-    const connection = connectTo(target, { http_proxy: 'socks5h://proxy.example' });
-    await expect(connection.request('/')).rejects.toMatchObject({ code: 'ERR_INVALID_OPTION', option: 'http_proxy' });
+    const connection = connectTo(target, { http_proxy: `socks5h://127.0.0.1:${await closedPort()}` });
+    await expect(connection.request('/')).rejects.toMatchObject({ code: 'ERR_PROXY_CONNECT', phase: 'proxy-connect' });
     expect(target.connectionCount).toBe(0);
   });
 });

@@ -15,12 +15,15 @@ import {
   type TransportRequest,
 } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
+import { AxiosError } from 'axios';
 import { scrubProxyVariables } from '../support/environment.ts';
+import { expectWarning } from '../support/hygiene.ts';
 import { SECRETS, secretsIn } from '../support/secrets.ts';
 import { PROCESS_TIMEOUT, runScript } from './child-process.ts';
 import {
   AUTH,
   ca,
+  causeOf,
   certificate,
   expectNothingLeft,
   failureOf,
@@ -59,6 +62,7 @@ describe('of hpagent', () => {
   test('H2 an IPv6 origin is named in brackets', async () => {
     const [server, through] = [await origin('https', { host: '::1' }), await proxy()];
     await getText(newTransport(), { url: server.url, http_proxy: through.url, tls: { verify: false } });
+    expectWarning('CLOUDLANE_INSECURE', 'https://[::1]:');
     const authority = `[::1]:${server.port}`;
     expect(through.hops).toMatchObject([{ kind: 'connect', target: authority, headers: { host: authority } }]);
     expect(server.requests).toMatchObject([{ headers: { host: authority }, servername: null }]);
@@ -319,7 +323,7 @@ describe('of axios', () => {
   ])('A1 an answer of %s to CONNECT is neither followed nor taken for the origin’s', async (status, misbehaviour) => {
     const through = await proxy('http', { misbehaviour });
     const sent = newTransport().axios.get('https://x.example', { http_proxy: through.url });
-    expect(await failureOf(sent, ProxyTunnelError)).toMatchObject({ status: Number(status), isAxiosError: true });
+    expect(await causeOf(sent, ProxyTunnelError)).toMatchObject({ status: Number(status) });
     expect(through.hops).toHaveLength(1);
   });
 
@@ -328,7 +332,7 @@ describe('of axios', () => {
       misbehaviour: { kind: 'reply', status: 407, body: 'later', bodyLater: true },
     });
     const sent = newTransport().axios.get('https://x.example', { http_proxy: through.url });
-    expect(String((await failureOf(sent, ProxyAuthenticationError)).body)).toBe('later');
+    expect(String((await causeOf(sent, ProxyAuthenticationError)).body)).toBe('later');
   });
 
   test.each<[string, Misbehaviour]>([
@@ -337,14 +341,14 @@ describe('of axios', () => {
   ])('A3 %s during CONNECT fails at once', async (_, misbehaviour) => {
     const through = await proxy('http', { misbehaviour });
     const transport = newTransport();
-    await failureOf(transport.axios.get('https://x.example', { http_proxy: through.url }), ProxyProtocolError);
+    await causeOf(transport.axios.get('https://x.example', { http_proxy: through.url }), ProxyProtocolError);
     await expectNothingLeft(transport, through);
   });
 
   test('A4 the timeout fires while the proxy stalls, and leaves no socket', async () => {
     const through = await proxy('http', { misbehaviour: { kind: 'hang' } });
     const transport = newTransport();
-    await failureOf(transport.axios.get('https://x.example', { http_proxy: through.url, timeout: 100 }), TimeoutError);
+    await causeOf(transport.axios.get('https://x.example', { http_proxy: through.url, timeout: 100 }), TimeoutError);
     await expectNothingLeft(transport, through);
   });
 
@@ -443,7 +447,8 @@ describe('of axios', () => {
     const through = await proxy('http', { auth: { ...AUTH, password: 'another' } });
     const http_proxy = through.url.replace('://', `://user:${SECRETS.plainPassword}@`);
     for (const url of ['http://x.example', 'https://x.example']) {
-      const error = await failureOf(newTransport().axios.get(url, { http_proxy }), ProxyAuthenticationError);
+      const error = await failureOf(newTransport().axios.get(url, { http_proxy }), AxiosError);
+      expect(error.cause).toBeInstanceOf(ProxyAuthenticationError);
       expect(secretsIn(`${JSON.stringify(error)}${inspect(error, { depth: Number.POSITIVE_INFINITY })}`)).toEqual([]);
     }
   });

@@ -20,6 +20,7 @@ import {
 } from '@cloudlane/testing';
 import { Transport, type TransportError, type TransportOptions, type TransportRequest } from '@cloudlane/transport';
 import { expect } from '@jest/globals';
+import { AxiosError } from 'axios';
 import { closeAfterTest, use } from '../support/resources.ts';
 import { SECRETS, secretsIn } from '../support/secrets.ts';
 
@@ -101,6 +102,12 @@ export function expectNoSecrets(error: TransportError): void {
   const shown = [error, error.cause, error.route, error.explanation];
   const inspected = shown.map((each) => inspect(each, { depth: Number.POSITIVE_INFINITY, showHidden: true }));
   expect(secretsIn([JSON.stringify(shown), error.stack, String(error), ...inspected].join('\n'))).toEqual([]);
+}
+
+/** The error of this class that an AxiosError, which a promise must reject with, has as its cause. */
+export async function causeOf<E>(promise: Promise<unknown>, Class: abstract new (...args: never[]) => E): Promise<E> {
+  const { cause } = await failureOf(promise, AxiosError);
+  return failureOf(Promise.reject(cause), Class);
 }
 
 /** Neither the transport nor the servers have a connection left. */

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import { sharedTransport, TlsError, Transport, type TransportOptions } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
+import { expectWarning } from '../support/hygiene.ts';
 import { ca, certificate, failureOf, newTransport, origin, use } from './lab.ts';
 
 const { cert, key } = certificate;
@@ -82,6 +83,7 @@ describe('TLS with an origin', () => {
     const file = join(directory, 'ca.pem');
     await writeFile(file, ca.certificate);
     const server = await origin('https');
+    expectWarning('CLOUDLANE_INSECURE', server.url);
     for (const tls of [{ verify: file }, { ca: [Buffer.from(ca.certificate)] }, { verify: false }]) {
       const { status, body } = await send(server.url, { tls });
       body.resume();

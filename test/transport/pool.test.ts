@@ -11,6 +11,7 @@ import {
   type TransportResponse,
 } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
+import { expectWarning } from '../support/hygiene.ts';
 import { PROCESS_TIMEOUT, runScript } from './child-process.ts';
 import { AUTH, expectNothingLeft, failureOf, newTransport, origin, proxy, trusting, until } from './lab.ts';
 
@@ -248,10 +249,13 @@ const CHANGES: readonly Change[] = [
 ];
 
 describe('connections are not shared', () => {
-  test.each(CHANGES)('with $name', async ({ first, second }) => {
+  test.each(CHANGES)('with $name', async ({ name, first, second }) => {
     const [server, through] = [await origin('https'), await proxy('https')];
     const transport = newTransport();
     const request = { url: server.url, http_proxy: through.url };
+    if (name.includes('verification')) {
+      for (const { port } of [server, through]) expectWarning('CLOUDLANE_INSECURE', `127.0.0.1:${port}`);
+    }
     await inTurn(transport, [
       { ...request, ...first },
       { ...request, ...second },
@@ -268,6 +272,7 @@ describe('connections are not shared', () => {
     async (scheme) => {
       const [server, through] = [await origin(scheme), await proxy('https')];
       const request = { url: server.url, http_proxy: through.url };
+      expectWarning('CLOUDLANE_INSECURE', `the proxy 127.0.0.1:${through.port}`);
       await inTurn(newTransport(), [{ ...request, proxyTls: { verify: false } }, request]);
       expect(server.requests).toHaveLength(2);
       expect(through.hops.map(({ connection }) => connection)).toEqual([1, 2]);
@@ -279,6 +284,8 @@ describe('connections are not shared', () => {
     const server = await origin('https', { tls: await strangers.issue({ names: ['127.0.0.1'] }) });
     const transport = newTransport();
     const request = { url: server.url, http_proxy: null };
+    // Once, also for another connection.
+    expectWarning('CLOUDLANE_INSECURE', server.url);
     await inTurn(transport, [{ ...request, tls: { verify: false } }]);
     await expect(transport.send(request)).rejects.toMatchObject({ code: 'ERR_TLS' });
     await inTurn(transport, [{ ...request, tls: { verify: false } }]);
