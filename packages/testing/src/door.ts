@@ -8,6 +8,8 @@ import { hold } from './wait.ts';
 export interface DoorOptions {
   readonly host?: LabHost | undefined;
   readonly tls?: LabTls | undefined;
+  /** TLS only for clients that begin with it. */
+  readonly tlsIfAsked?: boolean | undefined;
 }
 
 /** The part of a plan that is about connections. */
@@ -17,8 +19,12 @@ export interface DoorPlan {
 }
 
 /** Opens the port of a proxy, where every plan may refuse or hold a connection. */
-export function openDoor({ host, tls }: DoorOptions, ...plans: readonly DoorPlan[]): Promise<Listener> {
-  return Listener.open({ admit: (socket) => admit(socket, plans), ...(host && { host }), ...(tls && { tls }) });
+export function openDoor(
+  { host, tls, tlsIfAsked = false }: DoorOptions,
+  ...plans: readonly DoorPlan[]
+): Promise<Listener> {
+  const admitted = (socket: Socket) => admit(socket, plans);
+  return Listener.open({ admit: admitted, tlsIfAsked, ...(host && { host }), ...(tls && { tls }) });
 }
 
 /** Closes the port or opens it again, as the plans now say. */

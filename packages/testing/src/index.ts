@@ -1,3 +1,10 @@
+export {
+  type AnyMisbehaviour,
+  type AnyScheme,
+  type LabAnyProxy,
+  type LabAnyProxyOptions,
+  startAnyProxy,
+} from './any-proxy.ts';
 export { type CertificateRequest, createCa, type IssuedCertificate, type LabCa } from './ca.ts';
 export { type BlackHole, blackHole, closedPort } from './dead-ends.ts';
 export type { ProxyHop } from './exchange.ts';

@@ -13,6 +13,7 @@ export class Intake {
     socket.on('data', this.#onData);
     socket.once('end', this.#onEnd);
     socket.once('close', this.#onEnd);
+    socket.resume();
   }
 
   /** Exactly so many bytes; `null` if the other side went before. */
@@ -27,6 +28,12 @@ export class Intake {
     const at = this.#bytes.indexOf(end);
     if (at < 0 || at > limit) return null;
     return this.#cut(at + 1)?.subarray(0, at) ?? null;
+  }
+
+  /** The next byte, which is not taken; `null` if the other side went before. */
+  async peek(): Promise<number | null> {
+    await this.#watch.until(() => this.#bytes.length > 0 || this.#ended);
+    return this.#bytes[0] ?? null;
   }
 
   /** Stops reading. What has come and was not taken is for whoever reads next. */
@@ -51,4 +58,14 @@ export class Intake {
     this.#ended = true;
     this.#watch.changed();
   };
+}
+
+/** The first byte of a connection, which is left there: whoever serves the paused socket reads it again. `null`: nobody is left. */
+export async function firstByte(socket: Socket): Promise<number | null> {
+  const intake = new Intake(socket);
+  const first = await intake.peek();
+  const bytes = intake.release();
+  if (first === null || socket.destroyed) return null;
+  socket.unshift(bytes);
+  return first;
 }

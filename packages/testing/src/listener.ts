@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { firstByte } from './intake.ts';
 import { type LabTls, TlsDoor, type TlsIdentity, WITHOUT_TLS } from './tls-door.ts';
 import { Watch } from './watch.ts';
 
@@ -19,9 +20,14 @@ export interface Peer extends TlsIdentity {
 export interface ListenerOptions {
   readonly host?: LabHost;
   readonly tls?: LabTls;
+  /** TLS only for connections that begin with a ClientHello; the others are served as they are, paused. @defaultValue false */
+  readonly tlsIfAsked?: boolean;
   /** Decides about a connection before its first byte is read; whoever says no disposes of it. @defaultValue all are welcome */
   readonly admit?: (socket: Socket) => boolean;
 }
+
+// RFC 8446 §5.1: the content type of a handshake.
+const CLIENT_HELLO = 0x16;
 
 interface Known {
   readonly peer: Peer;
@@ -48,15 +54,21 @@ export class Listener {
     this.#acceptor = acceptor;
   }
 
-  static async open({ host = '127.0.0.1', tls, admit = () => true }: ListenerOptions): Promise<Listener> {
+  static async open({
+    host = '127.0.0.1',
+    tls,
+    tlsIfAsked = false,
+    admit = () => true,
+  }: ListenerOptions): Promise<Listener> {
     const acceptor = createServer({ allowHalfOpen: true, noDelay: true });
     const listener = new Listener(host, acceptor);
     const door = tls && new TlsDoor(tls);
     acceptor.on('connection', (socket) => {
       listener.#track(socket);
       if (!admit(socket)) return;
-      if (door) listener.#secure(socket, door);
-      else listener.serve(socket);
+      if (!door) listener.serve(socket);
+      else if (tlsIfAsked) void listener.#secureIfAsked(socket, door);
+      else listener.#secure(socket, door);
     });
     await new Promise<void>((resolve, reject) => {
       acceptor.once('error', reject);
@@ -144,6 +156,13 @@ export class Listener {
       socket.on('error', ignore);
       this.serve(socket);
     });
+  }
+
+  async #secureIfAsked(raw: Socket, door: TlsDoor): Promise<void> {
+    const first = await firstByte(raw);
+    if (first === null) raw.destroy();
+    else if (first === CLIENT_HELLO) this.#secure(raw, door);
+    else this.serve(raw);
   }
 
   #known(socket: Socket): Known {
