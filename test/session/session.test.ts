@@ -371,6 +371,26 @@ describe('the proxy', () => {
     expect(session.http_proxy).toBeUndefined();
   });
 
+  test.each(['http', 'https'] as const)('that is replaced keeps no connection to %s origins', async (scheme) => {
+    const [target, before, after] = [await origin(scheme), await proxy(), await proxy()];
+    const transport = newTransport({ idleTimeout: 60_000 });
+    const session = newSession({ transport, http_proxy: before.url });
+    await (await session.get(target.url)).content();
+    session.setHttpProxy(after.url);
+    await (await session.get(target.url)).content();
+    await before.waitUntilIdle();
+    expect([before.connectionCount, after.openSockets]).toEqual([1, 1]);
+  });
+
+  test('that is set to and fro keeps its connections', async () => {
+    const [target, one, two] = [await origin(), await proxy(), await proxy()];
+    const session = newSession();
+    for (const { url } of [one, two, one, two]) {
+      await (await session.setHttpProxy(url).get(target.url)).content();
+    }
+    expect([one.connectionCount, two.connectionCount]).toEqual([1, 1]);
+  });
+
   test('may differ by scheme and host; what a map leaves open is the environment’s', () => {
     const http_proxy = { 'https://api.example': null, https: 'http://mapped.example', noProxy: 'internal.example' };
     const session = newSession({ http_proxy, env: { http_proxy: 'http://env.example' } });

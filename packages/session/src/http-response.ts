@@ -10,6 +10,7 @@ import {
   ProtocolError,
   printAs,
   readAll,
+  type Timings,
   type TransportResponse,
 } from '@cloudlane/transport';
 import type { PreparedRequest } from './prepared-request.ts';
@@ -84,6 +85,11 @@ export class HttpResponse {
   /** Whether the connection had carried requests before. */
   get reusedConnection(): boolean {
     return this.#transported.reusedConnection;
+  }
+
+  /** Where the time went, phase by phase; `body` and `total` are null until the body has been read to its end. */
+  get timings(): Timings {
+    return this.#transported.timings;
   }
 
   /** The body as a stream, byte for byte as it was sent. @throws StreamConsumedError after `content()` */

@@ -89,12 +89,15 @@ export class Session {
   }
 
   /**
-   * Chooses the proxy for every later request. Requests under way keep theirs.
+   * Chooses the proxy for every later request. Requests under way keep theirs; connections through the proxy before are
+   * closed once nobody has used them for a second.
    * @param proxy null: direct; undefined: back to the environment
    * @throws InvalidProxyUrlError if it cannot be used; the old setting then stays
    */
   setHttpProxy(proxy: HttpProxy | undefined): this {
+    const before = this.#proxy;
     this.#proxy = readSetting(proxy, 'setHttpProxy');
+    if (before !== null && String(before.value) !== String(proxy)) this.transport.retire(before.value);
     return this;
   }
 

@@ -47,8 +47,6 @@ export class AgentRegistry {
   readonly connections: ConnectionRegister = new ConnectionRegister();
   readonly #options: ResolvedTransportOptions;
   readonly #agents = new Map<string, KnownAgent>();
-  /** They take no further requests, but some of theirs are under way. */
-  readonly #retired = new Set<KnownAgent>();
   /** Pools that are their users' own, as long as they have connections. */
   readonly #ownPools = new Set<SocketPool>();
   #isClosed = false;
@@ -91,27 +89,22 @@ export class AgentRegistry {
     return this.#recipe(route, origin, settings).make(pool, true);
   }
 
-  /** Closes the idle connections through the proxies of a setting; those in use are closed when they are not. */
+  /** Lets the connections through the proxies of a setting go soon, unless somebody uses them again. */
   retire(setting: HttpProxy): void {
-    for (const [key, known] of [...this.#agents]) {
-      if (known.proxy === null || !names(setting, known.proxy)) continue;
-      this.#agents.delete(key);
-      this.#retired.add(known);
-      known.agent.pool.retire();
-      if (known.agent.pool.isEmpty) this.#retired.delete(known);
+    const proxies = proxiesOf(setting);
+    for (const { agent, proxy } of this.#agents.values()) {
+      if (proxy !== null && proxies.some((each) => isSame(each, proxy))) agent.pool.retire();
     }
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    const agents = [...this.#agents.values(), ...this.#retired];
-    const pools = [...agents.map(({ agent }) => agent.pool), ...this.#ownPools];
+    const pools = [...[...this.#agents.values()].map(({ agent }) => agent.pool), ...this.#ownPools];
     await Promise.all(pools.map((pool) => pool.close()));
   }
 
   #forget(key: string, known: KnownAgent): void {
     if (this.#agents.get(key) === known) this.#agents.delete(key);
-    this.#retired.delete(known);
   }
 
   #recipe(route: Route, origin: Origin, settings: AgentSettings): AgentRecipe {
@@ -177,17 +170,12 @@ function checkSocks(proxy: ProxyServer, { host }: Origin): void {
     throw new InvalidOptionError('url', 'has a host name longer than the 255 bytes that SOCKS has room for');
 }
 
-/** Whether a setting leads to this proxy, credentials included. */
-function names(setting: HttpProxy, proxy: ProxyServer): boolean {
-  return proxiesOf(setting).some(
-    (each) =>
-      each.scheme === proxy.scheme &&
-      each.host === proxy.host &&
-      each.port === proxy.port &&
-      each.credentials?.username === proxy.credentials?.username &&
-      each.credentials?.password === proxy.credentials?.password &&
-      JSON.stringify(Object.entries(each.headers ?? {})) === JSON.stringify(Object.entries(proxy.headers ?? {})),
-  );
+/** Whether it is the same proxy, for the same user. */
+function isSame(one: ProxyServer, other: ProxyServer): boolean {
+  const facts = ({ scheme, host, port, credentials, headers = {} }: ProxyServer): unknown[] => {
+    return [scheme, host, port, credentials?.username, credentials?.password, Object.entries(headers)];
+  };
+  return one === other || JSON.stringify(facts(one)) === JSON.stringify(facts(other));
 }
 
 function proxiesOf(setting: HttpProxy | undefined): ProxyServer[] {

@@ -56,6 +56,7 @@ export class SocketPool {
       failRequest(request, attempt);
       return;
     }
+    this.#isRetired = false;
     const lane = this.#lane(key);
     const idle = mayReuse(lane, attempt) ? takeUsable(lane) : null;
     if (idle) {
@@ -68,8 +69,7 @@ export class SocketPool {
       return;
     }
     lane.queue.push(job);
-    // Makes room where idle connections are all that is in the way.
-    lane.idle[0]?.spoil();
+    this.#makeRoom(lane, attempt);
     attempt.isQueued = true;
     const unhook = onDestroy(request, () => {
       lane.queue.splice(lane.queue.indexOf(job), 1);
@@ -79,6 +79,13 @@ export class SocketPool {
       attempt.isQueued = false;
       unhook();
     };
+  }
+
+  /** For a request that has to wait although connections are idle, as it may not take them. */
+  #makeRoom({ idle: [oldest] }: Lane, { needsFresh }: Attempt): void {
+    if (!oldest) return;
+    if (needsFresh) oldest.spoil();
+    else this.#probe(oldest);
   }
 
   /** Opens a connection before there is a request for it, and keeps it. */
@@ -102,10 +109,13 @@ export class SocketPool {
     for (const { dialled, dialling } of this.#connections) if (dialled === null) dialling.abort(reason);
   }
 
-  /** Keeps nothing from now on: idle connections are closed at once, the others when their request is over. */
+  /** From now on keeps idle connections for a moment only, until the next request comes. */
   retire(): void {
     this.#isRetired = true;
-    for (const connection of this.#connections) if (connection.state === 'IDLE') connection.spoil();
+    for (const { state, dialled } of this.#connections) {
+      const timeout = dialled?.socket.timeout ?? RETIRED_IDLE_TIMEOUT;
+      if (state === 'IDLE') dialled?.socket.setTimeout(Math.min(timeout, RETIRED_IDLE_TIMEOUT));
+    }
   }
 
   /** Ends every connection now. Requests under way and waiting fail. */
@@ -218,10 +228,16 @@ export class SocketPool {
     connection.request = null;
     connection.attempt = null;
     if (connection.requestCount > 1) lane.keepsOpen = true;
-    const isKept = this.#limits.keepAlive && !this.#isClosed && !this.#isRetired;
+    const isKept = this.#limits.keepAlive && !this.#isClosed;
     if (!isKept || request?.shouldKeepAlive !== true || !connection.isUsable) return void connection.spoil();
+    // Makes room for a fresh one, or the next would wait until there is nobody else.
+    if (lane.queue[0]?.attempt.needsFresh) return void connection.spoil();
     if (this.#serveNext(connection)) return;
-    const idleTimeout = Math.min(this.#limits.idleTimeout, keepAliveHint(request));
+    const idleTimeout = Math.min(
+      this.#limits.idleTimeout,
+      keepAliveHint(request),
+      this.#isRetired ? RETIRED_IDLE_TIMEOUT : Number.POSITIVE_INFINITY,
+    );
     if (lane.idle.length >= this.#limits.maxIdleSockets || idleTimeout <= 0) return void connection.spoil();
     this.#rest(connection, idleTimeout);
   }
@@ -252,15 +268,18 @@ export class SocketPool {
 
   // Some proxies (Tinyproxy) close after each forwarded request without having said so.
   #probe(connection: PooledConnection): void {
+    const { dialled, lane } = connection;
+    if (dialled === null || connection.isProbed) return;
+    connection.isProbed = true;
+    const { socket } = dialled;
     const stop = startDeadline(SETTLING, () => {
+      socket.off('close', stop);
+      connection.isProbed = false;
       if (connection.state !== 'IDLE' || !connection.isUsable) return;
-      connection.lane.keepsOpen = true;
-      if (connection.lane.queue.length === 0) return;
-      const { idle } = connection.lane;
-      idle.splice(idle.indexOf(connection), 1);
-      this.#serveNext(connection);
+      lane.keepsOpen = true;
+      if (this.#serveNext(connection)) lane.idle.splice(lane.idle.indexOf(connection), 1);
     });
-    connection.dialled?.socket.once('close', stop);
+    socket.once('close', stop);
   }
 
   #remove(connection: PooledConnection): void {
@@ -284,6 +303,9 @@ export class SocketPool {
     }
   }
 }
+
+/** Milliseconds that a retired pool keeps an idle connection: time enough for a caller who changes to and fro. */
+const RETIRED_IDLE_TIMEOUT = 1_000;
 
 /** Milliseconds after which a connection that is still open is one that its other end keeps open. */
 const SETTLING = 50;

@@ -135,8 +135,8 @@ export class Transport {
   }
 
   /**
-   * Closes the connections through the proxies of a setting that is no longer used: idle ones now, those in use when
-   * their request is over. A later request may open new ones.
+   * Lets the connections through the proxies of a setting go that is no longer used: they are closed when nobody has
+   * used them for a second, whatever `idleTimeout` says. Calls under way are not touched.
    */
   retire(setting: HttpProxy): void {
     this.#agents.retire(setting);
