@@ -40,6 +40,8 @@ export class PooledConnection {
   dialled: Dialled | null = null;
   state: ConnectionState = 'CONNECTING';
   requestCount = 0;
+  /** Whether it is being found out if the other end keeps it open. */
+  isProbed = false;
   request: ClientRequest | null = null;
   /** The try that uses it now. */
   attempt: Attempt | null = null;
