@@ -31,7 +31,7 @@ export async function negotiateSocks(socket: Socket, target: SocksTarget, attemp
       await request5(wire, target);
     }
   } finally {
-    wire.release();
+    await wire.release();
   }
 }
 
@@ -166,8 +166,12 @@ class SocksWire {
   }
 
   /** Gives back what was read too far: it is the origin's. */
-  release(): void {
-    if (this.#bytes.length > 0 && !this.#socket.destroyed) this.#socket.unshift(this.#bytes);
+  async release(): Promise<void> {
+    if (this.#bytes.length === 0 || this.#socket.destroyed) return;
+    this.#socket.unshift(this.#bytes);
+    // Node says 'readable' a tick later, and by then must find the socket standing still: on one that flows it would
+    // hand out the bytes at once, to nobody.
+    await new Promise<void>((resolve) => process.nextTick(resolve));
   }
 
   refused(step: SocksStep, replyCode: number, why: string, code?: string): SocksError {
