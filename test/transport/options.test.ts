@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { InvalidOptionError } from '@cloudlane/proxy';
-import { sharedTransport, TlsError, Transport, type TransportOptions } from '@cloudlane/transport';
+import { ProxyTlsError, sharedTransport, TlsError, Transport, type TransportOptions } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import { expectWarning } from '../support/hygiene.ts';
-import { ca, certificate, failureOf, newTransport, origin, use } from './lab.ts';
+import { ca, certificate, expectNothingLeft, failureOf, newTransport, origin, proxy, use } from './lab.ts';
 
 const { cert, key } = certificate;
 
@@ -30,6 +30,8 @@ test.each<[string, unknown]>([
   ['tls.verify', { tls: { verify: '/no/such/file.pem' } }],
   ['tls.verify', { tls: { verify: 0 } }],
   ['tls.verify', { tls: { verify: '/etc/hosts', ca: ca.certificate } }],
+  ['tls.fingerprint256', { tls: { fingerprint256: 'AB:CD' } }],
+  ['tls.fingerprint256', { tls: { fingerprint256: 'x'.repeat(64) } }],
   ['tls.ca', { tls: { verify: false, ca: ca.certificate } }],
   ['tls.cert', { tls: { cert } }],
   ['tls.cert', { tls: { key } }],
@@ -113,7 +115,8 @@ describe('TLS with an origin', () => {
     const server = await origin('https');
     const { fingerprint256 } = new X509Certificate(cert);
     const tls = { ca: ca.certificate, fingerprint256 };
-    const pinned = newTransport({ tls: { ...tls, fingerprint256: fingerprint256.toLowerCase() }, keepAlive: false });
+    const asOpensslShows = fingerprint256.replaceAll(':', '').toLowerCase();
+    const pinned = newTransport({ tls: { ...tls, fingerprint256: asOpensslShows }, keepAlive: false });
     for (let count = 0; count < 2; count += 1) {
       await text((await pinned.send({ url: server.url, http_proxy: null })).body);
     }
@@ -123,6 +126,29 @@ describe('TLS with an origin', () => {
     const error = await failureOf(send(server.url, { tls: { ...tls, fingerprint256: other } }), TlsError);
     expect(error.message).toContain(`fingerprint is ${fingerprint256}, not ${other}`);
     expect(server.requests).toHaveLength(2);
+  });
+});
+
+describe('a client certificate that is wanted and not given', () => {
+  const demanding = { ...certificate, clientCa: ca.certificate, requireClientCertificate: true };
+  const saysSo = (option: string): RegExp =>
+    new RegExp(`; it wants a client certificate: give ${option}\\.cert and ${option}\\.key$`);
+
+  test('is the fault of TLS with the origin', async () => {
+    const server = await origin('https', { tls: demanding });
+    const error = await failureOf(newTransport().send({ url: server.url, http_proxy: null }), TlsError);
+    expect(error.message).toMatch(saysSo('tls'));
+    expect(error).toMatchObject({ hop: 'origin', retryable: false });
+  });
+
+  test.each(['http', 'https'] as const)('is the fault of TLS with the proxy, for %s origins', async (scheme) => {
+    const [server, through] = [await origin(scheme), await proxy('https', { tls: demanding })];
+    const transport = newTransport();
+    const error = await failureOf(transport.send({ url: server.url, http_proxy: through.url }), ProxyTlsError);
+    expect(error.message).toMatch(saysSo('proxyTls'));
+    expect(error).toMatchObject({ hop: 'proxy', retryable: false, hasConnectedToProxy: true });
+    expect([through.hops.length, server.connectionCount]).toEqual([0, 0]);
+    await expectNothingLeft(transport, through);
   });
 });
 

@@ -197,6 +197,18 @@ export class Attempt {
     this.#stopReason ??= reason;
   }
 
+  // In TLS 1.3 the client's part of the handshake is over before the server has judged the client's certificate.
+  #lateTlsFault(error: Error, code: string): TransportError {
+    const isProxys = this.phase === 'proxy-handshake' || this.route.kind === 'forward';
+    const [Failure, peer, option] = isProxys
+      ? ([ProxyTlsError, 'proxy', 'proxyTls'] as const)
+      : ([TlsError, 'origin', 'tls'] as const);
+    return new Failure(
+      `${this}: the ${peer} ended TLS while ${this.#doing}: ${messageOf(error)}${tlsHint(code, option)}`,
+      this.facts(error),
+    );
+  }
+
   get #doing(): string {
     return this.phase === 'proxy-handshake'
       ? `waiting for the proxy's answer to ${this.#handshake}`
@@ -213,6 +225,7 @@ export class Attempt {
     if (error instanceof TransportError || !isError(error)) return error;
     const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
     const facts = this.facts(error);
+    if (code.startsWith('ERR_SSL_') && !this.phase.endsWith('-tls')) return this.#lateTlsFault(error, code);
     switch (this.phase) {
       case 'proxy-dns':
       case 'proxy-connect':
@@ -276,6 +289,8 @@ const UNKNOWN_AUTHORITY = new Set([
 
 /** Which option to change, where the fault tells. */
 function tlsHint(code: string, option: 'tls' | 'proxyTls'): string {
+  if (code === 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED')
+    return `; it wants a client certificate: give ${option}.cert and ${option}.key`;
   if (UNKNOWN_AUTHORITY.has(code)) return `; if you trust its authority, give that in ${option}.ca`;
   if (code !== 'ERR_SSL_WRONG_VERSION_NUMBER' && code !== 'ERR_SSL_PACKET_LENGTH_TOO_LONG') return '';
   return `; it does not seem to speak TLS${option === 'proxyTls' ? ': write http:// for the proxy' : ''}`;

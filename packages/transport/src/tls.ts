@@ -24,7 +24,10 @@ export interface TlsOptions {
   readonly minVersion?: SecureVersion;
   /** @defaultValue 'TLSv1.3' */
   readonly maxVersion?: SecureVersion;
-  /** SHA-256 fingerprint (`AB:CD:…`) that the certificate must have, besides being valid. */
+  /**
+   * SHA-256 fingerprint that the certificate must have, besides being valid (alone, with `verify: false`): 64 hexadecimal
+   * digits, with or without colons.
+   */
   readonly fingerprint256?: string;
 }
 
@@ -54,7 +57,7 @@ export class TlsProfile {
     this.key = key;
     this.verify = options.verify !== false;
     this.servername = options.servername;
-    this.fingerprint256 = options.fingerprint256?.toUpperCase();
+    this.fingerprint256 = options.fingerprint256 && regularFingerprint(options.fingerprint256);
     this.secureContext = tls.createSecureContext({
       ...(ca === undefined ? {} : { ca: typeof ca === 'string' || Buffer.isBuffer(ca) ? ca : [...ca] }),
       ...(options.cert === undefined ? {} : { cert: options.cert }),
@@ -128,6 +131,16 @@ export class TlsProfile {
 // As many as Node's https.Agent keeps.
 const MAX_SESSIONS = 100;
 
+const FINGERPRINT = /^[0-9A-F]{2}(?::[0-9A-F]{2}){31}$/;
+
+/** As Node writes it. */
+function regularFingerprint(fingerprint: string): string {
+  return fingerprint
+    .replaceAll(':', '')
+    .toUpperCase()
+    .replaceAll(/(..)(?!$)/g, '$1:');
+}
+
 function fingerprintOf(socket: TLSSocket): string | null {
   // A resumed session shows an empty object.
   return socket.getPeerCertificate()?.fingerprint256 ?? null;
@@ -177,6 +190,8 @@ function readAuthorities(options: TlsOptions, source: string): TlsOptions['ca'] 
   }
   if (options.passphrase !== undefined && options.key === undefined)
     throw new InvalidOptionError(`${source}.passphrase`, 'belongs to a key, which is not given');
+  if (options.fingerprint256 !== undefined && !FINGERPRINT.test(regularFingerprint(options.fingerprint256)))
+    throw new InvalidOptionError(`${source}.fingerprint256`, 'must be 64 hexadecimal digits, with or without colons');
   if (verify === false && options.ca !== undefined)
     throw new InvalidOptionError(`${source}.ca`, 'is without effect beside verify: false; give one of them');
   if (typeof verify === 'boolean') return options.ca;
@@ -199,7 +214,8 @@ function profileKey(options: TlsOptions, ca: TlsOptions['ca']): string {
   for (const part of [ca, options.cert, options.key, options.passphrase].flat()) {
     digest.update(part === undefined ? '-' : createHash('sha256').update(part).digest());
   }
-  const { servername, minVersion, maxVersion, fingerprint256 } = options;
+  const { servername, minVersion, maxVersion } = options;
+  const fingerprint256 = options.fingerprint256 && regularFingerprint(options.fingerprint256);
   return JSON.stringify([
     options.verify !== false,
     servername,
