@@ -1,24 +1,40 @@
 // What Node's ClientRequest does for agents, but its published types do not tell.
-import type { ClientRequest, IncomingHttpHeaders } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Attempt } from './attempt.ts';
+import { isError } from './foreign-error.ts';
 
 /**
  * Fails a request that got no connection, for the reason its attempt was stopped. A request of ours hears the reason
  * from its attempt; a request of others (see `Transport.agents`) has to be given it.
  */
 export function failRequest(request: ClientRequest, attempt: Attempt): void {
-  const reason = attempt.isForeign && !request.destroyed ? attempt.translate(undefined) : undefined;
-  refuseRequest(request, reason);
+  refuseRequest(request, attempt.isForeign ? attempt.translate(undefined) : undefined);
 }
 
-/** Fails a request that has no connection yet. */
+/** Fails a request that has no connection yet. One that its client has destroyed hears what Node says to that. */
 export function refuseRequest(request: ClientRequest, reason: unknown): void {
-  // As its own error first: Node 22 and later swallow one that comes with the socket if its code is ERR_PROXY_TUNNEL.
-  if (reason instanceof Error) request.destroy(reason);
+  if (isError(reason)) process.nextTick(tell, request, reason);
+  else endWithoutSocket(request, new Error('no connection could be opened'));
+}
+
+// Not by the agent's usual way, `onSocket(null, reason)`: there Node 22 and later swallow a reason whose code is
+// ERR_PROXY_TUNNEL, taking it for that of its own proxy agent.
+function tell(request: ClientRequest, reason: Error): void {
+  if (request.destroyed) {
+    endWithoutSocket(request, null);
+    return;
+  }
+  request.destroy(reason);
+  request.emit('error', reason);
+  Reflect.set(request, '_closed', true);
+  request.emit('close');
+}
+
+function endWithoutSocket(request: ClientRequest, error: Error | null): void {
   // Node's onSocket takes an error as its second argument; the published types know only the first.
-  const { onSocket } = request as { onSocket(socket: Socket | null, error: Error): void };
-  onSocket.call(request, null, new Error('no connection could be opened'));
+  const { onSocket } = request as { onSocket(socket: Socket | null, error: Error | null): void };
+  onSocket.call(request, null, request.destroyed ? null : error);
 }
 
 /**
@@ -37,6 +53,6 @@ export function onDestroy(request: ClientRequest, listener: (error: Error | unde
 }
 
 /** The answer that a request has got. */
-export function responseOf(request: ClientRequest): { readonly headers: IncomingHttpHeaders } | undefined {
+export function responseOf(request: ClientRequest): IncomingMessage | undefined {
   return Reflect.get(request, 'res');
 }
