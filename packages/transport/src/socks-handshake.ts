@@ -13,6 +13,7 @@ export interface SocksTarget {
 }
 
 const NO_AUTHENTICATION = 0;
+const GSSAPI = 1;
 const USER_AND_PASSWORD = 2;
 const NONE_ACCEPTABLE = 0xff;
 
@@ -42,11 +43,21 @@ async function greet(wire: SocksWire, { credentials }: SocksTarget): Promise<voi
   if (version !== 5) throw wire.notSocks(5);
   if (method === NO_AUTHENTICATION) return;
   if (method === USER_AND_PASSWORD && credentials !== null) return await authenticate(wire, credentials);
-  const hint =
-    credentials === null
-      ? 'it wants credentials; write socks5h://user:password@host:port'
-      : 'it takes neither no authentication nor a password';
-  throw wire.refused('greeting', method, `no acceptable way to authenticate: ${hint}`, 'ERR_SOCKS_AUTHENTICATION');
+  throw wire.refused(
+    'greeting',
+    method,
+    `no acceptable way to authenticate: ${methodHint(method, credentials)}`,
+    'ERR_SOCKS_AUTHENTICATION',
+  );
+}
+
+function methodHint(method: number, credentials: ProxyCredentials | null): string {
+  // A choice that was not offered, as RFC 1928 forbids; in practice a server that takes GSSAPI alone.
+  if (method !== NONE_ACCEPTABLE && method !== USER_AND_PASSWORD)
+    return `it insists on method ${method}${method === GSSAPI ? ' (GSSAPI)' : ''}, which was not offered`;
+  return credentials === null
+    ? 'it wants credentials; write socks5h://user:password@host:port'
+    : 'it takes neither no authentication nor a password';
 }
 
 async function authenticate(wire: SocksWire, { username, password }: ProxyCredentials): Promise<void> {
