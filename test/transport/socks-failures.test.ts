@@ -10,15 +10,7 @@ import {
   type TransportError,
 } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
-import {
-  AUTH,
-  expectNoSecrets,
-  expectNothingLeft,
-  failureOf,
-  newTransport,
-  origin,
-  socks,
-} from './lab.ts';
+import { AUTH, expectNoSecrets, expectNothingLeft, failureOf, newTransport, origin, socks } from './lab.ts';
 
 type ErrorClass = abstract new (...args: never[]) => TransportError;
 
