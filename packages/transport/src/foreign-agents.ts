@@ -118,6 +118,7 @@ function carry(request: ClientRequest, scheme: Scheme, given: RequestOptions, ca
     proxyAuthorization: route.kind === 'direct' || route.kind === 'socks' ? null : own,
   });
   watch(request, attempt, given.timeout);
+  if (registry.isClosed) throw attempt.closed();
   // Aborted before it began: no connection is opened for it.
   if (request.destroyed) refuseRequest(request, null);
   else agent.addRequest(request, { [EXCHANGE]: { origin, attempt } });

@@ -73,5 +73,12 @@ function isWritten(request: ClientRequest): boolean {
 
 function rewriteHead(request: ClientRequest, rewrite: (head: string) => string): void {
   const head: unknown = Reflect.get(request, WRITTEN_HEAD);
-  if (typeof head === 'string') Reflect.set(request, WRITTEN_HEAD, rewrite(head));
+  if (typeof head !== 'string') return;
+  const rewritten = rewrite(head);
+  Reflect.set(request, WRITTEN_HEAD, rewritten);
+  // `Expect` has it wait for the socket already.
+  const waiting: readonly { data: unknown }[] | undefined = Reflect.get(request, 'outputData');
+  for (const part of waiting ?? []) {
+    if (part.data === head) part.data = rewritten;
+  }
 }
