@@ -15,14 +15,19 @@ const PATIENCE = 500;
 export class HygieneWatch {
   #before = new Set(openSockets().map(({ key }) => key));
   #rejections = [];
+  // Node's own listener prints, also what is expected; what is not is in the message of the file's failure.
+  #printers = process.rawListeners('warning');
+  #isFinished = false;
   #onWarning = (warning) => {
-    if (!isOfTheRunner(warning)) this.warnings.push(warning);
+    if (isOfTheRunner(warning)) this.#print(warning);
+    else this.warnings.push(warning);
   };
 
   /** The warnings so far that nobody has expected: see hygiene.ts. */
   warnings = [];
 
   constructor() {
+    for (const printer of this.#printers) process.off('warning', printer);
     process.on('warning', this.#onWarning);
   }
 
@@ -35,6 +40,7 @@ export class HygieneWatch {
   async finish(state) {
     for (let turn = 0; turn < TURNS; turn += 1) await nextTurn();
     const sockets = await this.#leftOpen();
+    this.#isFinished = true;
     this.#handOver({ sockets: sockets.length, rejections: this.#rejections.length, warnings: this.warnings.length });
     const problems = [
       ...(sockets.length > 0 ? [`Left open: ${sockets.map(({ text }) => text).join(', ')}`] : []),
@@ -60,8 +66,15 @@ export class HygieneWatch {
     if (file) appendFileSync(file, `${JSON.stringify(numbers)}\n`);
   }
 
+  #print(warning) {
+    for (const printer of this.#printers) printer.call(process, warning);
+  }
+
   stop() {
     process.off('warning', this.#onWarning);
+    for (const printer of this.#printers) process.on('warning', printer);
+    // A file that could not be loaded has no last hook.
+    if (!this.#isFinished) this.warnings.forEach(this.#print, this);
   }
 }
 

@@ -9,10 +9,10 @@ export default class WatchingEnvironment extends TestEnvironment {
 
   async setup() {
     await super.setup();
-    this.#recordPrints();
     this.#watch = new HygieneWatch();
     this.#undo.push(() => this.#watch.stop());
     this.global[Symbol.for('cloudlane.warnings')] = this.#watch.warnings;
+    this.#recordPrints();
   }
 
   #recordPrints() {

@@ -17,7 +17,7 @@ interface FileResult {
 const folder = mkdtempSync(join(tmpdir(), 'cloudlane-hygiene-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-let printed = '';
+let printed = { stdout: '', stderr: '' };
 let files: readonly FileResult[] = [];
 
 beforeAll(async () => {
@@ -28,7 +28,7 @@ beforeAll(async () => {
   const env = { ...process.env, CI: 'false' };
   // With failures, jest's status is 1.
   const run = promisify(execFile)(process.execPath, [...jest, ...options, ...output], { cwd: root, env });
-  ({ stdout: printed } = await run.catch((failure: { stdout: string }) => failure));
+  printed = await run.catch((failure: typeof printed) => failure);
   files = JSON.parse(readFileSync(report, 'utf8')).testResults;
 }, 30_000);
 
@@ -69,5 +69,12 @@ test.each(['nothing-left', 'expected-warning'])('a file that leaves nothing pass
 });
 
 test('the run says how much was left', () => {
-  expect(printed).toMatch(/^5 sockets left open, 3 unhandled rejections, 2 warnings$/m);
+  expect(printed.stdout).toMatch(/^5 sockets left open, 3 unhandled rejections, 2 warnings$/m);
+});
+
+test('a warning is printed where nothing else tells of it', () => {
+  expect(resultOf('not-loaded')?.status).toBe('failed');
+  expect(printed.stderr).toContain('CloudlaneWarning: This file cannot be loaded.');
+  expect(printed.stderr).not.toContain('CloudlaneWarning: This is the first.');
+  expect(printed.stderr).not.toMatch(/^\(node:\d+\) MaxListenersExceededWarning/m);
 });
