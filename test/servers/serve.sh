@@ -1,6 +1,6 @@
 # Sourced by the start scripts beside it. Each runs one real server in the foreground, inside the
 # directory it is given, prints "ready" when the server answers, and ends it when its input closes:
-# by hand, Ctrl-D. A test run that dies takes its servers along.
+# by hand, Ctrl-D. A test run that dies takes its servers along, and with THROW_AWAY set the directory.
 #
 # Every server listens on LISTEN (default 127.0.0.1; another address in a network namespace, see netns.sh). A proxy
 # connects onwards from OUTGOING (each has its own default, 127.0.0.x) and alone knows the host names in PRIVATE_HOSTS,
@@ -66,9 +66,10 @@ group_runs() {
   return 1
 }
 
-# The directory is thrown away with the server, so nobody needs a graceful end. KILL also spares squid's three seconds.
+# Nobody needs what is in the directory, so nobody needs a graceful end. KILL also spares squid's three seconds.
 end() {
   local pid
+  trap '' INT TERM HUP PIPE
   for pid in ${pids[@]+"${pids[@]}"}; do
     # Before `setsid` has run there is no such group.
     kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
@@ -76,9 +77,10 @@ end() {
   wait 2>/dev/null || true
   # Of what those had started, `wait` knows nothing.
   for pid in ${pids[@]+"${pids[@]}"}; do while group_runs "$pid"; do sleep 0.01; done; done
+  [ -z "${THROW_AWAY:-}" ] || rm -rf "${dir:?}"
 }
 trap end EXIT
-trap 'exit 130' INT TERM HUP
+trap 'exit 130' INT TERM HUP PIPE
 
 ready() {
   echo ready

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
 import { describe } from '@jest/globals';
@@ -17,6 +18,9 @@ interface RequiredRight {
   readonly right: string;
   readonly isGiven: () => boolean;
 }
+
+/** Servers live here, which the search path of an ordinary user leaves out. */
+const SYSTEM_PROGRAMS = ['/usr/sbin', '/sbin'];
 
 const openssl = { program: 'openssl', package: 'openssl' };
 const root = { right: 'run as root', isGiven: () => process.getuid?.() === 0 };
@@ -41,6 +45,12 @@ export const needs = {
   mitmproxy: [{ program: 'mitmdump', package: 'mitmproxy' }, openssl],
   // As somebody else it cannot forget a connection.
   haproxy: [{ program: 'haproxy', package: 'haproxy' }, openssl, root],
+  network: [
+    { program: 'ip', package: 'iproute2' },
+    { program: 'python3', package: 'python3' },
+    root,
+    { right: 'allow network namespaces and /dev/net/tun', isGiven: hasNetworkNamespaces },
+  ],
 } as const satisfies Record<string, readonly Requirement[]>;
 
 /**
@@ -59,8 +69,7 @@ function isMet(requirement: Requirement): boolean {
 }
 
 function isInstalled(program: string): boolean {
-  // Servers live in sbin, which the search path of an ordinary user leaves out.
-  return [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'].some((dir) => {
+  return [...(process.env.PATH ?? '').split(':'), ...SYSTEM_PROGRAMS].some((dir) => {
     try {
       accessSync(join(dir, program), constants.X_OK);
       return true;
@@ -68,6 +77,13 @@ function isInstalled(program: string): boolean {
       return false;
     }
   });
+}
+
+/** By making one, with the devices that netns.sh wants; it is gone when the command ends. */
+function hasNetworkNamespaces(): boolean {
+  const attempt = 'ip link add link0 type veth peer name link1 && ip tuntap add dev link2 mode tun';
+  const PATH = `${process.env.PATH}:${SYSTEM_PROGRAMS.join(':')}`;
+  return spawnSync('unshare', ['--net', '--mount', 'sh', '-c', attempt], { env: { PATH } }).status === 0;
 }
 
 function remedy(missing: readonly Requirement[]): string {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type RealServer, serve } from './real-serve.ts';
+import { type Place, type RealServer, serve } from './real-serve.ts';
 
 /** A client's certificate with its key, in PEM. */
 export interface ClientCertificate {
@@ -45,13 +45,15 @@ export interface HaproxyOptions {
   readonly proxyPort?: number;
 }
 
-export async function startNginx(): Promise<RealNginx> {
-  const { dir, ports, stop } = await serve('nginx.sh', { ports: 3, env: { PRIVATE_HOSTS: 'origin.example' } });
+/** Its certificate is also good for the private host of every proxy here. */
+export async function startNginx(place?: Place): Promise<RealNginx> {
+  const env = { PRIVATE_HOSTS: 'origin.example' };
+  const { dir, address, ports, stop } = await serve('nginx.sh', { ports: 3, env, place });
   const [http, https, mtls] = ports;
   return {
-    httpUrl: `http://127.0.0.1:${http}`,
-    httpsUrl: `https://127.0.0.1:${https}`,
-    mtlsUrl: `https://127.0.0.1:${mtls}`,
+    httpUrl: `http://${address}:${http}`,
+    httpsUrl: `https://${address}:${https}`,
+    mtlsUrl: `https://${address}:${mtls}`,
     ca: await readFile(join(dir, 'tls/ca.pem'), 'utf8'),
     client: {
       cert: await readFile(join(dir, 'tls/client.pem'), 'utf8'),

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Logging, logging } from './real-log.ts';
-import { type RealServer, serve, stopAll } from './real-serve.ts';
+import { type Place, type RealServer, serve, stopAll } from './real-serve.ts';
 import { SECRETS } from './secrets.ts';
 
 export interface Credentials {
@@ -35,15 +35,16 @@ export interface RealSquid extends RealProxy, Logging<SquidEntry> {
   readonly tlsUrl: string;
   readonly tlsBasicUrl: string;
   readonly ca: string;
-  /** 127.0.0.1 under a name that only this proxy can resolve. */
+  /** 127.0.0.1, or the origin's place, under a name that only this proxy can resolve. */
   readonly privateHost: string;
 }
 
-export async function startSquid(): Promise<RealSquid> {
+export async function startSquid(place?: Place): Promise<RealSquid> {
   const credentials = { username: 'alice', password: SECRETS.proxyPassword };
   const privateHost = 'origin.example';
-  const { dir, ports, stop } = await serve('squid.sh', {
+  const { dir, address, ports, stop } = await serve('squid.sh', {
     ports: 4,
+    place,
     env: {
       SQUID_USER: credentials.username,
       SQUID_PASSWORD: credentials.password,
@@ -52,13 +53,13 @@ export async function startSquid(): Promise<RealSquid> {
   });
   const [open, basic, tls, tlsBasic] = ports;
   return {
-    openUrl: `http://127.0.0.1:${open}`,
-    basicUrl: `http://127.0.0.1:${basic}`,
-    tlsUrl: `https://127.0.0.1:${tls}`,
-    tlsBasicUrl: `https://127.0.0.1:${tlsBasic}`,
+    openUrl: `http://${address}:${open}`,
+    basicUrl: `http://${address}:${basic}`,
+    tlsUrl: `https://${address}:${tls}`,
+    tlsBasicUrl: `https://${address}:${tlsBasic}`,
     credentials,
     ca: await readFile(join(dir, 'tls/ca.pem'), 'utf8'),
-    outgoingAddress: '127.0.0.2',
+    outgoingAddress: place?.outgoingAddress ?? '127.0.0.2',
     privateHost,
     ...logging({ path: join(dir, 'access.log'), parse: parseSquidLine }),
     stop,

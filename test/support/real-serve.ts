@@ -2,7 +2,7 @@
 // that were free.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,16 +28,31 @@ export function running<T extends RealServer>(start: () => Promise<T>): () => T 
   };
 }
 
+/** Where a server runs, when that is not on this machine's loopback interface. See real-netns.ts. */
+export interface Place {
+  /** The command that runs another one there. */
+  readonly enter: readonly string[];
+  /** The address to listen on. */
+  readonly address: string;
+  /** The address to connect onwards from. */
+  readonly outgoingAddress: string;
+  /** What a proxy there knows its private host as. */
+  readonly privateAddress: string;
+}
+
 export interface Serving {
   /** How many ports the script takes, after the directory. */
   readonly ports: number;
   /** What comes after the ports. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  readonly place?: Place | undefined;
 }
 
 export interface Served extends RealServer {
   readonly dir: string;
+  /** Where it listens. */
+  readonly address: string;
   readonly ports: readonly number[];
 }
 
@@ -52,23 +67,33 @@ export async function stopAll(servers: readonly RealServer[]): Promise<void> {
   await Promise.all(servers.map((server) => server.stop()));
 }
 
-async function serveOnce(script: string, { ports: portCount, args = [], env }: Serving): Promise<Served> {
+async function serveOnce(script: string, { ports: portCount, args = [], env, place }: Serving): Promise<Served> {
   const ports = await freePorts(portCount);
   const dir = await mkdtemp(join(tmpdir(), 'cloudlane-'));
   await chmod(dir, 0o755); // Squid's own user must get in.
   const path = join(import.meta.dirname, '../servers', script);
-  const child = spawn('bash', [path, dir, ...ports.map(String), ...args], { env: { ...process.env, ...env } });
+  const [program = 'bash', ...rest] = [...(place?.enter ?? []), 'bash', path, dir, ...ports.map(String), ...args];
+  const child = spawn(program, rest, {
+    env: { ...process.env, ...env, ...placeVariables(place), THROW_AWAY: 'yes' },
+    detached: true, // Who kills the whole group of the test run must not kill those that clean up after it.
+  });
   const complaints = text(child.stderr);
   const exited = once(child, 'exit');
   const stop = async () => {
     child.stdin.end();
     await exited;
-    await rm(dir, { recursive: true, force: true, maxRetries: 3 });
   };
   const ready = once(child.stdout, 'data').then(() => true);
-  if (await Promise.race([ready, exited.then(() => false)])) return { dir, ports, stop };
+  if (await Promise.race([ready, exited.then(() => false)]))
+    return { dir, address: place?.address ?? '127.0.0.1', ports, stop };
   await stop();
   throw new Error(`${script} did not start:\n${await complaints}`);
+}
+
+/** As serve.sh reads them. */
+function placeVariables(place: Place | undefined): Record<string, string> {
+  if (!place) return {};
+  return { LISTEN: place.address, OUTGOING: place.outgoingAddress, PRIVATE_ADDRESS: place.privateAddress };
 }
 
 /** Ports below the range that the system hands out to outgoing connections, so that none of those takes one. */

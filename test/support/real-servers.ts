@@ -3,6 +3,14 @@
 export type { Logging } from './real-log.ts';
 export { describeReal, needs, type Requirement } from './real-needs.ts';
 export {
+  type ClientRun,
+  type NetworkOptions,
+  type RealNetwork,
+  type RealNetworkWithServers,
+  startNetwork,
+  startNetworkWithServers,
+} from './real-netns.ts';
+export {
   type ClientCertificate,
   type HaproxyOptions,
   type RealHaproxy,
@@ -33,7 +41,7 @@ export {
   startPrivoxy,
   startStunnel,
 } from './real-proxy-fronts.ts';
-export { type RealServer, running } from './real-serve.ts';
+export { type Place, type RealServer, running } from './real-serve.ts';
 export {
   type RealDante,
   type RealSocks,

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Logging, logging } from './real-log.ts';
 import type { Credentials } from './real-proxies.ts';
-import { type RealServer, type Served, serve, stopAll } from './real-serve.ts';
+import { type Place, type RealServer, type Served, serve, stopAll } from './real-serve.ts';
 import { SECRETS } from './secrets.ts';
 
 export type SocksScheme = 'socks4' | 'socks4a' | 'socks5' | 'socks5h';
@@ -26,7 +26,7 @@ export interface RealSocks extends RealServer, Logging<SocksEntry> {
   openUrlFor(scheme: SocksScheme): string;
   /** The address this proxy connects from: what an origin that was reached through it sees. */
   readonly outgoingAddress: string;
-  /** 127.0.0.1 under a name that only this proxy can resolve. */
+  /** 127.0.0.1, or the origin's place, under a name that only this proxy can resolve. */
   readonly privateHost: string;
 }
 
@@ -45,27 +45,27 @@ const PRIVATE_HOST = 'origin.example';
 const CREDENTIALS: Credentials = { username: 'alice', password: SECRETS.proxyPassword };
 
 /** Two process trees, with and without a password. */
-export async function startDante(): Promise<RealDante> {
-  const [open, basic] = await startBoth('dante.sh');
+export async function startDante(place?: Place): Promise<RealDante> {
+  const [open, basic] = await startBoth('dante.sh', place);
   const log = (served: Served) => ({ path: join(served.dir, 'dante.log'), parse: parseDanteLine });
   return {
     ...waysInto(open, basic),
-    outgoingAddress: '127.0.0.4',
+    outgoingAddress: place?.outgoingAddress ?? '127.0.0.4',
     refusedPort: 9,
     ...logging(log(open), log(basic)),
   };
 }
 
 /** Two processes, with and without a password. */
-export async function startMicrosocks(): Promise<RealSocksWithPassword> {
-  const [open, basic] = await startBoth('microsocks.sh');
+export async function startMicrosocks(place?: Place): Promise<RealSocksWithPassword> {
+  const [open, basic] = await startBoth('microsocks.sh', place);
   const log = (served: Served, user: string | null) => ({
     path: join(served.dir, 'microsocks.log'),
     parse: (line: string) => microsocksEntry(line, user),
   });
   return {
     ...waysInto(open, basic),
-    outgoingAddress: '127.0.0.5',
+    outgoingAddress: place?.outgoingAddress ?? '127.0.0.5',
     // Its log does not name the user, but it has only one.
     ...logging(log(open, null), log(basic, CREDENTIALS.username)),
   };
@@ -86,8 +86,8 @@ export async function startSshSocks(): Promise<RealSocks> {
   };
 }
 
-function startBoth(script: string): Promise<[open: Served, basic: Served]> {
-  const serving = { ports: 1, env: { PRIVATE_HOSTS: PRIVATE_HOST } };
+function startBoth(script: string, place: Place | undefined): Promise<[open: Served, basic: Served]> {
+  const serving = { ports: 1, env: { PRIVATE_HOSTS: PRIVATE_HOST }, place };
   return Promise.all([
     serve(script, serving),
     serve(script, { ...serving, args: [CREDENTIALS.username, CREDENTIALS.password] }),
@@ -96,8 +96,8 @@ function startBoth(script: string): Promise<[open: Served, basic: Served]> {
 
 function waysInto(open: Served, basic: Served) {
   return {
-    openUrlFor: (scheme: SocksScheme) => `${scheme}://127.0.0.1:${open.ports[0]}`,
-    basicUrlFor: (scheme: SocksScheme) => `${scheme}://127.0.0.1:${basic.ports[0]}`,
+    openUrlFor: (scheme: SocksScheme) => `${scheme}://${open.address}:${open.ports[0]}`,
+    basicUrlFor: (scheme: SocksScheme) => `${scheme}://${basic.address}:${basic.ports[0]}`,
     credentials: CREDENTIALS,
     privateHost: PRIVATE_HOST,
     stop: () => stopAll([open, basic]),
