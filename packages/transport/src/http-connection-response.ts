@@ -12,7 +12,10 @@ export class HttpConnectionResponse extends TransportResponse {
     this.#connection = connection;
   }
 
-  /** The connection it comes on, so that it can be closed when the answer makes no sense; null once it is free. */
+  /**
+   * The connection it comes on, so that it can be closed when the answer makes no sense; null once the connection is
+   * free or gone: when the body has been read to its end or destroyed, and at once if there is none (HEAD, 204, 304).
+   */
   get httpConnection(): HttpConnection | null {
     return this.body.readableEnded || this.body.destroyed ? null : this.#connection;
   }

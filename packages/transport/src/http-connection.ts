@@ -1,94 +1,84 @@
-import type { OutgoingHttpHeaders } from 'node:http';
-import {
-  formatProxy,
-  InvalidOptionError,
-  type ProxyServer,
-  parseProxyUrl,
-  type Route,
-  resolveRoute,
-} from '@cloudlane/proxy';
+import type { IncomingMessage } from 'node:http';
+import { formatProxy, InvalidOptionError } from '@cloudlane/proxy';
 import type { AgentRegistry } from './agent-registry.ts';
 import { Attempt } from './attempt.ts';
 import type { ConnectionInfo } from './connection-info.ts';
-import { Exchange } from './exchange.ts';
+import { ClosedError } from './errors.ts';
+import {
+  draftRequest,
+  type HttpConnectionRequest,
+  type PendingRequest,
+  startRequest,
+} from './http-connection-request.ts';
 import { HttpConnectionResponse } from './http-connection-response.ts';
+import type { TunnelOptions } from './http-connection-tunnel.ts';
+import { type ConnectionWay, ConnectionWays } from './http-connection-way.ts';
 import { maskUrl } from './masking.ts';
-import { type Origin, originOf, parseUrl } from './origin.ts';
+import { parseUrl } from './origin.ts';
 import { printAs } from './printing.ts';
-import { checkBody, type RequestBody, type UploadProgress } from './request-body.ts';
-import { basicCredentials, bodyLength, type PartedHeaders, partHeaders } from './request-headers.ts';
 import type { RouteAgent } from './route-agents.ts';
-import { adaptRoute, chooseRoute } from './route-choice.ts';
 import type { SocketPool } from './socket-pool.ts';
-import { type ResolvedTimeouts, resolveTimeouts, type Timeouts } from './timeouts.ts';
-import type { OpenOptions, RequestHeaders, ResolvedTransportOptions } from './transport-options.ts';
+import { type ResolvedTimeouts, resolveTimeouts, startDeadline, type Timeouts } from './timeouts.ts';
+import type { OpenOptions, ResolvedTransportOptions } from './transport-options.ts';
 
-/** Options of {@link HttpConnection.setTunnel}. */
-export interface TunnelOptions {
-  /** @defaultValue 443, or 80 with `secure: false` */
-  readonly port?: number;
-  /** For the proxy alone, with CONNECT. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Whether to speak TLS with the origin inside the tunnel. @defaultValue true */
-  readonly secure?: boolean;
-}
-
-/** Options of {@link HttpConnection.request}. */
-export interface HttpConnectionRequest {
-  readonly headers?: RequestHeaders | undefined;
-  readonly body?: RequestBody | null | undefined;
-  /** Ends the request at once, whatever it is doing, and its connection. */
-  readonly signal?: AbortSignal | undefined;
-  readonly onUploadProgress?: UploadProgress | undefined;
-}
+export type { HttpConnectionRequest } from './http-connection-request.ts';
+export type { TunnelOptions } from './http-connection-tunnel.ts';
 
 /**
  * One connection in the hands of its user, step by step, as urllib3's `HTTPConnection`: shared with nobody, not pooled,
- * opened at the first request or by `connect()`, and usable again after `close()`. Made by `Transport.open`.
+ * opened at the first request or by `connect()`, and usable again after `close()` and after every failure. Made by
+ * `Transport.open`. One step at a time: a step that comes before the one before is over is refused.
  *
  * It leads to the URL that it was opened with by the route that the settings choose. To name the first hop yourself,
- * open the proxy's URL with `http_proxy: null`, and call `setTunnel`, or request absolute URLs of other origins.
+ * open the proxy's URL with `http_proxy: null`, and call `setTunnel`, or request absolute URLs of other origins. The
+ * latter is an ordinary exchange with the server that was opened: `tls` is for that, and its refusals are answers.
  */
 export class HttpConnection {
-  /** The URL it was opened with. */
+  /** The URL it was opened with; its credentials are for that server alone. */
   readonly url: URL;
   readonly #options: OpenOptions;
-  readonly #defaults: ResolvedTransportOptions;
   readonly #registry: AgentRegistry;
   readonly #timeouts: ResolvedTimeouts;
-  readonly #route: Route;
-  #tunnel: { readonly origin: Origin; readonly url: URL; readonly route: Route } | null = null;
+  readonly #ways: ConnectionWays;
   #pool: SocketPool;
+  /** The latest try, under way or over. */
   #attempt: Attempt | null = null;
-  #exchange: Exchange | null = null;
+  #pending: PendingRequest | null = null;
   #response: HttpConnectionResponse | null = null;
+  /** Whether the connection has carried a request that its other end was to forward, at the caller's word. */
+  #hasForwardedByHand = false;
 
+  /** For `Transport.open`, which says what it throws. */
   constructor(url: string | URL, options: OpenOptions, defaults: ResolvedTransportOptions, registry: AgentRegistry) {
-    this.url = parseUrl(url);
-    originOf(this.url);
+    this.url = new URL(parseUrl(url));
     this.#options = options;
-    this.#defaults = defaults;
     this.#registry = registry;
     this.#timeouts = { ...resolveTimeouts(options.timeout, defaults.timeouts) };
-    this.#route = chooseRoute(this.url, options, defaults).route;
-    this.#pool = this.#registry.createOwnPool();
+    this.#ways = new ConnectionWays(this.url, options, defaults);
+    this.#pool = registry.createOwnPool();
     // Refuses now what cannot work: TLS options, SOCKS with what it cannot carry.
-    this.#agent(this.#way(this.url), null);
+    this.#agent(this.#ways.main, null);
   }
 
-  /** Host of the first hop: the proxy, or else the origin; without brackets. */
+  /** Host of the first hop, the proxy or else the origin: without brackets, and without the final dot of a full name. */
   get host(): string {
-    const { route } = this.#way(this.url);
-    return route.kind === 'direct' ? originOf(this.url).host : route.proxy.host;
+    const { route, origin } = this.#ways.main;
+    return (route.kind === 'direct' ? origin.host : route.proxy.host).replace(/\.$/, '');
   }
 
   /** Port of the first hop. */
   get port(): number {
-    const { route } = this.#way(this.url);
-    return route.kind === 'direct' ? originOf(this.url).port : route.proxy.port;
+    const { route, origin } = this.#ways.main;
+    return route.kind === 'direct' ? origin.port : route.proxy.port;
   }
 
-  /** The deadlines, in milliseconds. Setting some changes them from the next phase on; a number is `total`. */
+  /**
+   * The deadlines, in milliseconds; a number is `total`. Setting some changes them from now on: `connect` and
+   * `handshake` for the next time that it connects, `firstByte` and `idle` also for what is under way, counted anew.
+   * `total` covers a call of `connect()`, or a request from the call to the last byte of its answer.
+   *
+   * @throws InvalidOptionError when set to what is no deadline
+   */
   get timeout(): Timeouts {
     return { ...this.#timeouts };
   }
@@ -105,33 +95,36 @@ export class HttpConnection {
    * @throws InvalidOptionError if the connection is open, or has a proxy already; if host, port or a header cannot be sent
    */
   setTunnel(host: string, options: TunnelOptions = {}): this {
-    const { port, headers, secure = true } = options;
-    if (this.#pool.current !== null)
-      throw new InvalidOptionError('setTunnel', 'comes too late: the connection is open');
-    if (this.#route.kind !== 'direct')
-      throw new InvalidOptionError('setTunnel', 'contradicts the proxy that is set; open with http_proxy: null');
-    const url = originUrl(host, port, secure);
-    const http_proxy = { url: withoutPath(this.url), ...(headers === undefined ? {} : { headers: { ...headers } }) };
-    const route = resolveRoute(url, { http_proxy, trustEnv: false, source: 'setTunnel' });
-    if (route.kind !== 'direct') this.#tunnel = { url, origin: originOf(url), route: { ...route, kind: 'tunnel' } };
+    if (!this.isClosed) throw new InvalidOptionError('setTunnel', 'comes too late: the connection is open');
+    this.#ways.setTunnel(host, options);
     return this;
   }
 
   /**
-   * Opens the connection now, up to TLS with the origin; a request would do so by itself.
-   * @throws TransportError, as `Transport.send`
+   * Opens the connection now, up to TLS with the origin; a request would do so by itself. Does nothing if it is open.
+   *
+   * @param options `signal` gives up, and the call fails with its reason
+   * @throws InvalidOptionError if it is being opened already
+   * @throws TransportError if it cannot be opened, as `Transport.send`; `timeout.total` covers the call
    */
-  async connect({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    if (this.isConnected) return;
+  async connect({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     signal?.throwIfAborted();
-    const way = this.#way(this.url);
-    const attempt = this.#newAttempt('CONNECT', way);
-    const { key, dial } = this.#agent(way, null).way(way.origin);
-    const abort = (): void => this.#pool.abandon(signal?.reason);
+    if (this.isConnected) return;
+    if (!this.isClosed) throw new InvalidOptionError('connect', 'comes too late: the connection is being opened');
+    if (this.#isSpent) void this.#discard(this.#pool);
+    const { main } = this.#ways;
+    const attempt = this.#newAttempt('CONNECT', main);
+    const { key, dial } = this.#agent(main, null).way(main.origin);
+    this.#attempt = attempt;
+    this.#hasForwardedByHand = false;
+    const pool = this.#pool;
+    const abort = (): void => pool.abandon(signal?.reason);
+    const stopTotal = startDeadline(attempt.totalLeft, () => pool.abandon(attempt.timedOut('total')));
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      await this.#pool.connect(key, attempt, dial);
+      await pool.connect(key, attempt, dial);
     } finally {
+      stopTotal();
       signal?.removeEventListener('abort', abort);
     }
   }
@@ -140,40 +133,30 @@ export class HttpConnection {
    * Sends a request, opening the connection if need be. Resolves when it is sent; also if the other end has stopped
    * reading before that, as an answer may still come (see `getResponse`).
    *
-   * @param target a path, or an absolute URL: of the origin, or of any when the first hop forwards
-   * @throws InvalidOptionError if the answer before has not been read to its end
-   * @throws TransportError if it does not get that far; the connection is closed then
+   * @param target a path, which with the credentials of the opened URL is its origin's; or an absolute URL: of the
+   * origin, or of any other that the settings would have the same proxy forward. With `http_proxy: null` the server
+   * that was opened is asked to forward the others. https URLs are forwarded with `useForwardingForHttps` alone.
+   * @throws InvalidOptionError if the step before is not over, or the request cannot be sent on this connection
+   * @throws TransportError if it does not get that far; the connection is closed then. `signal.reason` if aborted
    */
   async request(method: string, target: string | URL, options: HttpConnectionRequest = {}): Promise<void> {
-    if (this.#exchange !== null || this.#response?.httpConnection === this)
-      throw new InvalidOptionError('request', 'comes too early: read or destroy the body of the answer before');
-    const url = resolveTarget(target, this.#tunnel?.url ?? this.url);
-    const body = options.body ?? null;
-    if (body !== null) checkBody(body);
-    const way = this.#way(url);
-    const attempt = this.#newAttempt(method.toUpperCase(), way);
-    const byHand = way.isForwardedByHand ? parseProxyUrl(withoutPath(this.url)) : null;
-    const route: Route = byHand === null ? way.route : { kind: 'forward', proxy: byHand };
-    const headers = partHeaders(options.headers ?? {}, url, body, route);
-    attempt.isAuthenticating = headers.showsCredentials;
-    const exchange = new Exchange({
-      attempt,
-      agent: this.#agent(way, headers.proxyAuthorization),
-      origin: way.origin,
-      method: attempt.method,
-      path: `${byHand === null ? '' : url.origin}${url.pathname}${url.search}`,
-      headers: byHand === null ? headers.origin : { ...headers.origin, ...forwardHeaders(url, byHand, headers) },
-      body,
-      length: bodyLength(headers.origin),
-      signal: options.signal,
-      onUploadProgress: options.onUploadProgress,
-    });
-    this.#exchange = exchange;
-    exchange.answer.catch(() => {});
+    this.#checkFree();
+    if (this.#isSpent) void this.#discard(this.#pool);
+    const way = this.#ways.to(target);
+    const { plan, proxyAuthorization, showsCredentials } = draftRequest(method, way, options);
+    const attempt = this.#newAttempt(plan.method, way);
+    attempt.isAuthenticating = showsCredentials;
+    const [pool, wasConnected] = [this.#pool, this.isConnected];
+    const pending = startRequest({ ...plan, attempt, agent: this.#agent(way, proxyAuthorization) });
+    this.#attempt = attempt;
+    this.#pending = pending;
+    this.#response = null;
+    this.#hasForwardedByHand = way.forwarder !== null || (this.#hasForwardedByHand && wasConnected);
+    const { sent, answer } = pending.exchange;
     try {
-      await Promise.race([exchange.sent, exchange.answer]);
+      await Promise.race([sent, answer]);
     } catch (error) {
-      this.#exchange = null;
+      await this.#fail(pending, pool);
       throw error;
     }
   }
@@ -182,29 +165,40 @@ export class HttpConnection {
    * The answer to the request that was sent: its head, and its body as a stream. Until that has been read to its end or
    * destroyed, `response.httpConnection` is this connection, and it takes no other request.
    *
-   * @throws InvalidOptionError if no request was sent
+   * @throws InvalidOptionError if no request was sent, or its answer is asked for already
    * @throws TransportError if no answer comes; the connection is closed then
    */
   async getResponse(): Promise<HttpConnectionResponse> {
-    const [exchange, attempt] = [this.#exchange, this.#attempt];
-    if (exchange === null || attempt === null)
-      throw new InvalidOptionError('getResponse', 'comes too early: send a request first');
+    const pending = this.#pending;
+    if (pending === null) throw new InvalidOptionError('getResponse', 'comes too early: send a request first');
+    if (pending.isAwaited) throw new InvalidOptionError('getResponse', 'comes twice: the answer is waited for already');
+    pending.isAwaited = true;
+    const pool = this.#pool;
     try {
-      this.#response = new HttpConnectionResponse(await exchange.answer, attempt, this);
-      return this.#response;
-    } finally {
-      this.#exchange = null;
+      const message = await pending.exchange.answer;
+      const response = new HttpConnectionResponse(message, pending.attempt, this);
+      if (this.#pending === pending) {
+        this.#pending = null;
+        this.#response = response;
+      }
+      if (isBodiless(message)) await endOf(message);
+      return response;
+    } catch (error) {
+      await this.#fail(pending, pool);
+      throw error;
     }
   }
 
-  /** Closes the connection. It can be used again: the next request opens it anew, a tunnel included. */
+  /**
+   * Closes the connection; what is under way fails with `ClosedError`. May be called again. It can be used again: the
+   * next request opens it anew, a tunnel included.
+   */
   async close(): Promise<void> {
-    const pool = this.#pool;
-    this.#pool = this.#registry.createOwnPool();
-    this.#exchange = null;
-    this.#response = null;
+    const attempt = this.#attempt;
+    attempt?.stop(new ClosedError(`${attempt}: the connection was closed`, attempt.facts()));
     this.#attempt = null;
-    await pool.close();
+    this.#pending = null;
+    await this.#discard(this.#pool);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -213,17 +207,18 @@ export class HttpConnection {
 
   /** The connection as it is now; null while there is none. */
   get info(): ConnectionInfo | null {
-    return this.#pool.current;
+    return this.#isSpent ? null : this.#pool.current;
   }
 
   /** Whether the whole way to the origin is open. */
   get isConnected(): boolean {
-    const state = this.#pool.current?.state;
+    const state = this.info?.state;
     return state === 'IDLE' || state === 'ACTIVE';
   }
 
+  /** Whether there is no connection, and none is being opened. */
   get isClosed(): boolean {
-    return this.#pool.current === null;
+    return this.info === null;
   }
 
   /**
@@ -236,14 +231,15 @@ export class HttpConnection {
 
   /** Whether the origin's certificate was verified, by this side: never when a proxy forwards. */
   get isVerified(): boolean {
-    return this.info?.tls?.isVerified ?? false;
+    return !this.#hasForwardedByHand && (this.info?.tls?.isVerified ?? false);
   }
 
   /** Whether the proxy's certificate was verified; null while there is no connection, or no proxy. */
   get proxyIsVerified(): boolean | null {
     const { info } = this;
-    if (info === null || info.kind === 'direct' || !this.isConnected) return null;
-    return info.proxyTls?.isVerified ?? false;
+    if (info === null || !this.isConnected) return null;
+    if (this.#hasForwardedByHand) return info.tls?.isVerified ?? false;
+    return info.kind === 'direct' ? null : (info.proxyTls?.isVerified ?? false);
   }
 
   /** The same as `proxyIsVerified`. */
@@ -253,34 +249,54 @@ export class HttpConnection {
 
   /** Whether requests go to a proxy in absolute form. */
   get proxyIsForwarding(): boolean {
-    return this.#way(this.url).route.kind === 'forward';
+    return this.#hasForwardedByHand || this.#ways.main.route.kind === 'forward';
   }
 
   /** Whether requests go through a CONNECT tunnel. */
   get proxyIsTunneling(): boolean {
-    return this.#way(this.url).route.kind === 'tunnel';
+    return this.#ways.main.route.kind === 'tunnel';
   }
 
+  /** `<HttpConnection to https://api.example/ through http://user:***@proxy:3128, closed>`, or what `info` shows. */
   toString(): string {
-    const { route } = this.#way(this.url);
+    const { route } = this.#ways.main;
     const through = route.kind === 'direct' ? '' : ` through ${formatProxy(route.proxy)}`;
-    return this.info === null
-      ? `<HttpConnection to ${maskUrl(this.#tunnel?.url ?? new URL(this.url.origin))}${through}, closed>`
-      : String(this.info);
+    return this.info === null ? `<HttpConnection to ${this.#destination}${through}, closed>` : String(this.info);
+  }
+
+  toJSON(): Record<string, unknown> {
+    return { url: this.#destination, route: this.#ways.main.route, connection: this.info };
   }
 
   static {
     printAs<HttpConnection>(HttpConnection.prototype, String);
   }
 
-  #newAttempt(method: string, { url, route }: ConnectionWay): Attempt {
-    const explain = chooseRoute(this.url, this.#options, this.#defaults).explain;
-    const timeouts = this.#timeouts;
+  get #destination(): string {
+    return maskUrl(new URL(this.#ways.main.url.origin));
+  }
+
+  /** Whether a body was given up, by either end: nothing else can come on its connection, which is about to close. */
+  get #isSpent(): boolean {
+    const { destroyed = false, readableEnded = false } = this.#response?.body ?? {};
+    return destroyed && !readableEnded;
+  }
+
+  #checkFree(): void {
+    if (this.#pending !== null)
+      throw new InvalidOptionError('request', 'comes too early: get the answer to the request before, and read it');
+    if (this.#response?.httpConnection === this)
+      throw new InvalidOptionError('request', 'comes too early: read or destroy the body of the answer before');
+    if (!this.isClosed && !this.isConnected)
+      throw new InvalidOptionError('request', 'comes too early: connect() is not over');
+  }
+
+  /** @throws ClosedError if the transport is closed */
+  #newAttempt(method: string, { url, route, explain }: ConnectionWay): Attempt {
     // On its one connection there is nothing else to send a request on.
-    const attempt = new Attempt({ method, url, route, explain, timeouts, isRepeatable: true });
+    const attempt = new Attempt({ method, url, route, explain, timeouts: this.#timeouts, isRepeatable: true });
     if (this.#registry.isClosed) throw attempt.closed();
     this.#registry.track(this.#pool);
-    this.#attempt = attempt;
     return attempt;
   }
 
@@ -289,59 +305,28 @@ export class HttpConnection {
     return this.#registry.make(route, origin, { tls, proxyTls, proxyAuthorization }, this.#pool);
   }
 
-  #way(url: URL): ConnectionWay {
-    if (this.#tunnel !== null) return { ...this.#tunnel, isForwardedByHand: false };
-    const first = originOf(this.url);
-    const origin = originOf(url);
-    const isElsewhere = origin.href !== first.href;
-    if (this.#route.kind === 'direct') {
-      return { url, route: this.#route, origin: first, isForwardedByHand: isElsewhere };
-    }
-    const usual: Route = { kind: origin.secure ? 'tunnel' : 'forward', proxy: this.#route.proxy };
-    const route = this.#route.kind === 'socks' ? this.#route : adaptRoute(url, usual, this.#defaults);
-    if (isElsewhere && route.kind !== 'forward')
-      throw new InvalidOptionError(
-        'url',
-        `leads to ${origin.href}, but this connection to ${first.href}; open another`,
-      );
-    return { url, route, origin, isForwardedByHand: false };
+  async #fail(pending: PendingRequest, pool: SocketPool): Promise<void> {
+    if (this.#pending === pending) this.#pending = null;
+    await this.#discard(pool);
+  }
+
+  /** Ends the connections of the current pool; the next request gets one of another. Others are being ended already. */
+  async #discard(pool: SocketPool): Promise<void> {
+    if (this.#pool !== pool) return;
+    this.#pool = this.#registry.createOwnPool();
+    this.#response = null;
+    this.#hasForwardedByHand = false;
+    if (!this.#registry.isClosed) await pool.close();
   }
 }
 
-interface ConnectionWay {
-  readonly url: URL;
-  readonly route: Route;
-  readonly origin: Origin;
-  /** Whether the caller named the first hop and sends it the URL of another: it is a proxy then. */
-  readonly isForwardedByHand: boolean;
+/** Whether the answer is over with its head. */
+function isBodiless({ complete, readableLength }: IncomingMessage): boolean {
+  return complete && readableLength === 0;
 }
 
-function resolveTarget(target: string | URL, base: URL): URL {
-  if (target instanceof URL || !target.startsWith('/')) return parseUrl(target);
-  // Not by the rules of references: a path such as //x is a path here.
-  return parseUrl(`${base.origin}${target}`);
-}
-
-/** What an agent for the route would have added. */
-function forwardHeaders(url: URL, { credentials }: ProxyServer, given: PartedHeaders): OutgoingHttpHeaders {
-  const own = credentials === undefined ? null : basicCredentials(credentials.username, credentials.password);
-  const authorization = given.proxyAuthorization ?? own;
-  return { Host: url.host, ...(authorization === null ? {} : { 'Proxy-Authorization': authorization }) };
-}
-
-function originUrl(host: string, port: number | undefined, secure: boolean): URL {
-  const name = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
-  const text = `${secure ? 'https' : 'http'}://${name}${port === undefined ? '' : `:${port}`}/`;
-  // The URL parser would take these out, or for parts of another kind.
-  if (/[\s/?#@\\]|\p{Cc}/u.test(host) || !URL.canParse(text))
-    throw new InvalidOptionError('setTunnel', 'needs a host name or address, and a port from 1 to 65535');
-  return new URL(text);
-}
-
-function withoutPath(url: URL): URL {
-  const bare = new URL(url);
-  bare.pathname = '/';
-  bare.search = '';
-  bare.hash = '';
-  return bare;
+function endOf(message: IncomingMessage): Promise<void> {
+  return new Promise((resolve) => {
+    message.once('close', resolve).resume();
+  });
 }
