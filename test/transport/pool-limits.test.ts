@@ -1,8 +1,9 @@
-import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { LabOrigin, LabProxy, LabSocks, Misbehaviour, OriginHandler, SocksMisbehaviour } from '@cloudlane/testing';
 import { type Transport, TransportError, type TransportRequest } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
+import { SECRETS } from '../support/secrets.ts';
+import { PROCESS_TIMEOUT, runScript } from './child-process.ts';
 import { expectNothingLeft, newTransport, origin, proxy, type Scheme, socks, until } from './lab.ts';
 import { openWay, PROXIED, WAYS } from './ways.ts';
 
@@ -178,82 +179,39 @@ describe('a request that is sent again because its connection was given up', () 
   });
 });
 
-/** How a proxy that closes each connection after its answer, without having said so, may be used. */
-describe('forwarded requests by a proxy that keeps no connection open', () => {
-  async function start(options: { readonly maxSockets?: number } = {}) {
-    const server = await origin();
-    const through = await proxy('http', { misbehaviour: { kind: 'close-idle' } });
-    return { server, through, transport: newTransport(options), request: { url: server.url, http_proxy: through.url } };
+/** Sends requests, each with other credentials for the proxy, and counts the agents in this process before and after. */
+const COUNT_AGENTS = `
+  import { Agent } from 'node:http';
+  import { queryObjects } from 'node:v8';
+  import { startOrigin, startProxy } from '@cloudlane/testing';
+  import { Transport } from '@cloudlane/transport';
+  const { requests, ...options } = JSON.parse(process.env.OPTIONS);
+  const [server, proxy] = [await startOrigin(), await startProxy()];
+  // Through tunnels: for what it forwards the proxy itself makes agents.
+  const transport = new Transport({ tunnelHttp: true, ...options });
+  const before = queryObjects(Agent, { format: 'count' });
+  for (let index = 0; index < requests; index += 1) {
+    const http_proxy = { url: proxy.url, auth: { username: 'user-' + index, password: process.env.PASSWORD } };
+    const { body } = await transport.send({ url: server.url, http_proxy });
+    for await (const chunk of body);
   }
+  if (options.keepAlive === false) await proxy.waitUntilIdle();
+  const agents = queryObjects(Agent, { format: 'count' }) - before;
+  console.log(JSON.stringify({ hops: proxy.hops.length, open: transport.connections.length, agents }));
+  for (const each of [transport, proxy, server]) await each.close();`;
 
-  test.each([{}, { maxSockets: 1 }])('reach the origin once each: POST right after GET, with %j', async (options) => {
-    const { server, transport, request } = await start(options);
-    for (let round = 0; round < 5; round += 1) {
-      await getText(transport, request);
-      await getText(transport, { ...request, method: 'POST', body: 'some' });
-    }
-    expect(server.requests.filter(({ method }) => method === 'POST')).toHaveLength(5);
-  });
-
-  test.each([{}, { maxSockets: 1 }])('reach the origin once each: 20 POSTs in a row, with %j', async (options) => {
-    const { server, through, transport, request } = await start(options);
-    for (let index = 0; index < 20; index += 1) {
-      await getText(transport, { ...request, url: `${server.url}/${index}`, method: 'POST', body: 'some' });
-    }
-    expect(server.requests.map(({ target }) => target)).toEqual(Array.from({ length: 20 }, (_, index) => `/${index}`));
-    expect(through.connectionCount).toBe(20);
-  });
-
-  test.each([{}, { maxSockets: 1 }])('reach the origin once each: streamed PUTs, with %j', async (options) => {
-    const { server, transport, request } = await start(options);
-    for (let index = 0; index < 10; index += 1) {
-      await getText(transport, { ...request, method: 'PUT', body: Readable.from(['so', 'me']) });
-    }
-    expect(server.requests.map(({ body }) => String(body))).toEqual(Array(10).fill('some'));
-  });
-
-  test('reach the origin once each: 20 POSTs at once with two sockets', async () => {
-    const { server, transport, request } = await start({ maxSockets: 2 });
-    await Promise.all(
-      Array.from({ length: 20 }, () => getText(transport, { ...request, method: 'POST', body: 'some' })),
-    );
-    expect(server.requests).toHaveLength(20);
-  });
-});
-
-describe('forwarded requests that cannot be sent twice, by a proxy that keeps connections open,', () => {
-  test.each(['http', 'https'] as const)('share one connection of maxSockets: 1 by an %s proxy', async (via) => {
-    const { server, first, request } = await openWay('http', via);
-    const transport = newTransport({ maxSockets: 1 });
-    for (let index = 0; index < 10; index += 1) {
-      await getText(transport, { ...request, method: 'POST', body: 'some' });
-    }
-    expect(server.requests).toHaveLength(10);
-    expect(first.connectionCount).toBe(1);
-  });
-
-  test('take a fresh connection each only until the first has stayed open', async () => {
-    const { first, request } = await openWay('http', 'http');
-    const transport = newTransport();
-    const post = () => getText(transport, { ...request, method: 'POST', body: 'some' });
-    await post();
-    await post();
-    const before = first.connectionCount;
-    expect(before).toBe(2);
-    // A GET may be risked, and its answer shows it.
-    await getText(transport, request);
-    for (let index = 0; index < 10; index += 1) await post();
-    expect(first.connectionCount).toBe(2);
-  });
-
-  test('drain from the queue of one socket beside others', async () => {
-    const { server, first, request } = await openWay('http', 'http');
-    const transport = newTransport({ maxSockets: 1 });
-    const methods = Array.from({ length: 30 }, (_, index) => (index % 3 === 0 ? 'GET' : 'POST'));
-    await Promise.all(
-      methods.map((method) => getText(transport, { ...request, method, body: method === 'POST' ? 'some' : null })),
-    );
-    expect(server.requests).toHaveLength(30);
-    expect(first.connectionCount).toBe(1);
-  });
+describe('pools without connections are forgotten, together with their agents', () => {
+  test.each([
+    [1000, { keepAlive: false }, { hops: 1000, open: 0, agents: 0 }],
+    [50, {}, { hops: 50, open: 50, agents: 50 }],
+  ])(
+    'after %i requests by different credentials, with %j',
+    async (requests, options, left) => {
+      const env = { OPTIONS: JSON.stringify({ ...options, requests }), PASSWORD: SECRETS.proxyPassword };
+      const { output, errors } = await runScript(COUNT_AGENTS, env);
+      expect(errors).toBe('');
+      expect(JSON.parse(output)).toEqual(left);
+    },
+    PROCESS_TIMEOUT,
+  );
 });
