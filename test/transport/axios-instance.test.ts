@@ -58,7 +58,7 @@ describe('defaults', () => {
     const [server, through] = [await origin(), await proxy()];
     const [one, other] = [newTransport().axios, newTransport().axios];
     one.defaults.baseURL = server.url;
-    Object.assign(one.defaults, { http_proxy: through.url });
+    one.defaults.http_proxy = through.url;
     one.defaults.headers.common['X-Common'] = 'yes';
     one.defaults.headers.post['X-Post'] = 'yes';
     await one.get('/get');

@@ -72,11 +72,14 @@ export interface OpenOptions extends RouteSettings {
 
 // What `transport.axios` takes in a call's config. Its own option `env` is no environment, so that stays axios' own.
 declare module 'axios' {
-  interface AxiosRequestConfig<D, P> extends Omit<RouteSettings, 'env'> {
+  interface AxiosRequestConfig<D, P> extends Writable<Omit<RouteSettings, 'env'>> {
     tls?: TlsOptions;
     proxyTls?: TlsOptions;
   }
 }
+
+// axios' configs are written to: `axios.defaults.http_proxy = …`.
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Options with every default in place. */
 export interface ResolvedTransportOptions extends PoolLimits {
