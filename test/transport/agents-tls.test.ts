@@ -33,6 +33,8 @@ describe.each(['http', 'https'] as const)("a client's own TLS options, through a
     expect(await statusOf(agents, server, { ca: otherCa.certificate })).toBe(200);
     expect(await reasonOf(statusOf(agents, server, { ca: ca.certificate }))).toBeInstanceOf(TlsError);
     expect(through.hops).toHaveLength(3);
+    const careless = newTransport({ tls: { verify: false } }).agents({ http_proxy: null });
+    expect(await reasonOf(statusOf(careless, server, { ca: ca.certificate }))).toBeInstanceOf(TlsError);
   });
 
   test('rejectUnauthorized: false, for the origin alone', async () => {

@@ -127,7 +127,7 @@ function carry(request: ClientRequest, scheme: Scheme, given: RequestOptions, ca
 /** What Node's own agent does for `options.timeout`, and what `Transport.send` tells of its requests. */
 function watch(request: ClientRequest, attempt: Attempt, timeout = 0): void {
   publishStart(attempt);
-  request.once('socket', (socket) => void socket.setTimeout(timeout));
+  if (timeout > 0) request.once('socket', (socket) => void socket.setTimeout(timeout));
   let isFailed = false;
   // Not 'error': an error that the client does not listen to must stay unheard.
   request.once(errorMonitor, (error) => {
