@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,8 @@ import { S3Storage } from '@cloudlane/driver-aws';
 import { createCa, type LabOrigin, type OriginOptions, startOrigin, startProxy } from '@cloudlane/testing';
 import { sharedTransport, Transport } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
+import { WebSocketServer } from 'ws';
+import { behindOneProxy } from '../../examples/agents.ts';
 import { accountEmail } from '../../examples/any-endpoint.ts';
 import { fetchJson } from '../../examples/axios.ts';
 import { startEmbeddedS3 } from '../../examples/embedded-s3.ts';
@@ -177,6 +180,35 @@ test('transport: one HEAD through a tunnel', async () => {
   expect(await statusOf(origin.url, (await startAuthenticating()).urlWithCredentials, ca.certificate)).toMatch(
     /^200 <TunnelHTTPConnection \['https:\/\/127\.0\.0\.1:\d+', HTTP\/1\.1, (ACTIVE|IDLE), Request Count: 1\]>$/,
   );
+});
+
+test('agents: clients of others take the proxy, and share its tunnels', async () => {
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED = 'true';
+  const ca = await createCa();
+  const feed = new WebSocketServer({ noServer: true });
+  const origin = await use(
+    await startOrigin({
+      tls: await ca.issue({ names: ['127.0.0.1'] }),
+      handler: ({ url }, response) =>
+        void response.end(
+          url === '/status' ? '{"ok":true}' : '<R><Buckets><Bucket><Name>one</Name></Bucket></Buckets></R>',
+        ),
+      upgrade: (request, socket, head) => feed.handleUpgrade(request, socket, head, () => {}),
+    }),
+  );
+  const proxy = await startAuthenticating();
+  const { buckets, status, socket } = await behindOneProxy(
+    proxy.urlWithCredentials,
+    ca.certificate,
+    { accessKeyId: 'key', secretAccessKey: SECRETS.secretKey },
+    { s3: origin.url, api: `${origin.url}/status`, feed: origin.url.replace('https', 'wss') },
+  );
+  expect([buckets, status]).toEqual([1, { ok: true }]);
+  expect(proxy.hops).toMatchObject([{ kind: 'connect', authorized: true, target: `127.0.0.1:${origin.port}` }]);
+  expect(origin.requests.map(({ connection }) => connection)).toEqual([1, 1, 1]);
+  const closed = once(socket, 'close');
+  socket.close();
+  await closed;
 });
 
 test('session: defaults and one setting', async () => {
