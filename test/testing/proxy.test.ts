@@ -38,7 +38,7 @@ describe('a proxy that forwards', () => {
       target: '/a/../b?c=%20',
       rawHeaders: [
         ...['Host', `127.0.0.1:${origin.port}`, 'X-Kept', 'yes', 'Via', '1.1 cloudlane-lab'],
-        ...['Content-Length', '0', 'Connection', 'close'],
+        ...['Content-Length', '0', 'Connection', 'keep-alive'],
       ],
     });
     expect(proxy.hops).toMatchObject([

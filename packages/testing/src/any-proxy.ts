@@ -12,7 +12,7 @@ import { type LabSocksOptions, type SocksScheme, socksUrl, type UrlForOptions } 
 import type { SocksHop } from './socks-exchange.ts';
 import type { SocksHopMisbehaviour, SocksMisbehaviour } from './socks-misbehaviour.ts';
 import { SocksService } from './socks-service.ts';
-import { type LabStation, Station } from './station.ts';
+import { type LabStation, Station, type StationParts } from './station.ts';
 import { Upstream } from './upstream.ts';
 
 /** How a proxy fails that speaks everything: by protocol. `refuse` and `mute` come before a client has said what it speaks, so they are for all clients under either. */
@@ -49,7 +49,7 @@ export async function startAnyProxy(options: LabAnyProxyOptions = {}): Promise<L
   const plans = { http: new Plan<HopMisbehaviour>(), socks: new Plan<SocksHopMisbehaviour>() };
   const { host, tls } = options;
   const listener = await openDoor({ host, tls, tlsIfAsked: true }, plans.http, plans.socks);
-  const proxy = new RunningAnyProxy(listener, plans, options);
+  const proxy = new RunningAnyProxy({ listener, upstream }, plans, options);
   const http = new HttpService({ desk: proxy, upstream, plan: plans.http, options });
   const socks = new SocksService({ desk: proxy, upstream, plan: plans.socks, options });
   listener.serve = (socket) => void serveAny(socket, http, socks);
@@ -75,8 +75,8 @@ class RunningAnyProxy extends Station<ProxyHop | SocksHop> implements LabAnyProx
   readonly #plans: Plans;
   readonly #options: LabAnyProxyOptions;
 
-  constructor(listener: Listener, plans: Plans, options: LabAnyProxyOptions) {
-    super(listener);
+  constructor({ listener, upstream }: StationParts, plans: Plans, options: LabAnyProxyOptions) {
+    super({ listener, upstream });
     this.#listener = listener;
     this.#plans = plans;
     this.#options = options;

@@ -2,12 +2,14 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { Socket } from 'node:net';
 import { pipeline } from 'node:stream';
 import { type Exchange, type OpenHop, type Outcome, type ProxyHop, respond } from './exchange.ts';
+import { endToEnd } from './hop-headers.ts';
 import { type HopMisbehaviour, isMeantFor } from './misbehaviour.ts';
 import type { Plan } from './plan.ts';
 import { play } from './play.ts';
 import { challenge, errorPage, formatHead, type Reply } from './reply.ts';
 import type { Desk } from './station.ts';
-import { endToEnd, type Upstream, UpstreamError } from './upstream.ts';
+import type { Upstream } from './upstream.ts';
+import { UpstreamError } from './upstream-error.ts';
 import { part, wait } from './wait.ts';
 
 /** Whom an HTTP proxy lets in, and how fast. */

@@ -1,6 +1,7 @@
 import { createServer, IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
+import { hasBody } from './hop-headers.ts';
 import { checkForLeaks } from './ledger.ts';
 import { type LabHeaders, type LabHost, Listener, type Peer } from './listener.ts';
 import type { LabTls } from './tls-door.ts';
@@ -156,11 +157,6 @@ class RunningOrigin implements LabOrigin {
     this.#watch.changed();
     return chunks;
   }
-}
-
-/** RFC 9112 §6.3: a request has a body if it says so. */
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 /** The same request with its body not yet read, so that a handler can read what the record has read already. */

@@ -5,7 +5,7 @@ import { HttpService, type HttpServiceOptions } from './http-service.ts';
 import type { LabHost, Listener } from './listener.ts';
 import type { HopMisbehaviour, Misbehaviour } from './misbehaviour.ts';
 import { Plan } from './plan.ts';
-import { type LabStation, Station } from './station.ts';
+import { type LabStation, Station, type StationParts } from './station.ts';
 import type { LabTls } from './tls-door.ts';
 import { Upstream, type UpstreamOptions } from './upstream.ts';
 
@@ -30,7 +30,7 @@ export async function startProxy(options: LabProxyOptions = {}): Promise<LabProx
   const upstream = new Upstream(options);
   const plan = new Plan<HopMisbehaviour>();
   const listener = await openDoor(options, plan);
-  const proxy = new RunningProxy(listener, plan, options);
+  const proxy = new RunningProxy({ listener, upstream }, plan, options);
   const service = new HttpService({ desk: proxy, upstream, plan, options });
   listener.serve = (socket) => service.serve(socket);
   proxy.misbehave(options.misbehaviour ?? null);
@@ -43,8 +43,8 @@ class RunningProxy extends Station<ProxyHop> implements LabProxy {
   readonly #plan: Plan<HopMisbehaviour>;
   readonly #options: LabProxyOptions;
 
-  constructor(listener: Listener, plan: Plan<HopMisbehaviour>, options: LabProxyOptions) {
-    super(listener);
+  constructor({ listener, upstream }: StationParts, plan: Plan<HopMisbehaviour>, options: LabProxyOptions) {
+    super({ listener, upstream });
     this.#listener = listener;
     this.#plan = plan;
     this.#options = options;

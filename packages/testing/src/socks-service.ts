@@ -7,7 +7,8 @@ import { say } from './socks-play.ts';
 import { readPassword, readRequest4, readRequest5, type SocksRequest } from './socks-read.ts';
 import { formatReply4, formatReply5, formatTarget, NOWHERE, SOCKS4, SOCKS5, type SocksAddress } from './socks-wire.ts';
 import type { Desk } from './station.ts';
-import { type Upstream, UpstreamError, type UpstreamFault } from './upstream.ts';
+import type { Upstream } from './upstream.ts';
+import { UpstreamError, type UpstreamFault } from './upstream-error.ts';
 import { hold, part, wait } from './wait.ts';
 
 /** Whom a SOCKS proxy lets in, and how fast. */

@@ -5,11 +5,11 @@ import { Plan } from './plan.ts';
 import type { SocksHop } from './socks-exchange.ts';
 import type { SocksHopMisbehaviour, SocksMisbehaviour } from './socks-misbehaviour.ts';
 import { SocksService, type SocksServiceOptions } from './socks-service.ts';
-import { type LabStation, Station } from './station.ts';
+import { type LabStation, Station, type StationParts } from './station.ts';
 import { Upstream, type UpstreamOptions } from './upstream.ts';
 
 /** Options of {@link startSocks}. */
-export interface LabSocksOptions extends Omit<UpstreamOptions, 'ca'>, SocksServiceOptions {
+export interface LabSocksOptions extends UpstreamOptions, SocksServiceOptions {
   /** @defaultValue '127.0.0.1' */
   readonly host?: LabHost;
   /** How it misbehaves from the start. @defaultValue not at all */
@@ -41,7 +41,7 @@ export async function startSocks(options: LabSocksOptions = {}): Promise<LabSock
   const upstream = new Upstream(options);
   const plan = new Plan<SocksHopMisbehaviour>();
   const listener = await openDoor(options, plan);
-  const proxy = new RunningSocks(listener, plan, options);
+  const proxy = new RunningSocks({ listener, upstream }, plan, options);
   const service = new SocksService({ desk: proxy, upstream, plan, options });
   listener.serve = (socket) => void service.serve(socket);
   proxy.misbehave(options.misbehaviour ?? null);
@@ -65,8 +65,8 @@ class RunningSocks extends Station<SocksHop> implements LabSocks {
   readonly #plan: Plan<SocksHopMisbehaviour>;
   readonly #options: LabSocksOptions;
 
-  constructor(listener: Listener, plan: Plan<SocksHopMisbehaviour>, options: LabSocksOptions) {
-    super(listener);
+  constructor({ listener, upstream }: StationParts, plan: Plan<SocksHopMisbehaviour>, options: LabSocksOptions) {
+    super({ listener, upstream });
     this.#listener = listener;
     this.#plan = plan;
     this.#options = options;

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Listener, Peer } from './listener.ts';
 import { couple } from './tunnel.ts';
+import type { Upstream } from './upstream.ts';
 
 /** What every proxy of the lab shows of itself. */
 export interface LabStation<Hop, Behaviour> extends AsyncDisposable {
@@ -25,7 +26,7 @@ export interface LabStation<Hop, Behaviour> extends AsyncDisposable {
   waitForHops(count: number): Promise<void>;
   /** Resolves when so many clients have connected. */
   waitForConnections(count: number): Promise<void>;
-  /** Resolves when no client socket and no tunnel is open: proves that a client left none behind. */
+  /** Resolves when no client socket, no tunnel and no connection to an origin is open: proves that a client left none behind. */
   waitUntilIdle(): Promise<void>;
   /** Forgets the hops and counts connections anew. What is open stays open, and no connection number is given twice. */
   reset(): void;
@@ -44,15 +45,24 @@ export interface Desk<Hop> {
   openTunnel(client: Socket, origin: Socket, head: Buffer): void;
 }
 
+/** The two sides of a proxy: towards its clients, and towards the origins. */
+export interface StationParts {
+  readonly listener: Listener;
+  readonly upstream: Upstream;
+}
+
 /** One port with its hops and its tunnels: what the proxies of the lab have in common. */
 export abstract class Station<Hop> implements Desk<Hop>, AsyncDisposable {
   readonly hops: Hop[] = [];
   readonly #listener: Listener;
+  readonly #upstream: Upstream;
   readonly #tunnels = new Set<Socket>();
   abstract readonly url: string;
 
-  constructor(listener: Listener) {
+  constructor({ listener, upstream }: StationParts) {
     this.#listener = listener;
+    this.#upstream = upstream;
+    upstream.changed = () => listener.watch.changed();
   }
 
   get host(): string {
@@ -84,7 +94,8 @@ export abstract class Station<Hop> implements Desk<Hop>, AsyncDisposable {
   }
 
   waitUntilIdle(): Promise<void> {
-    return this.#listener.watch.until(() => this.openSockets === 0 && this.openTunnels === 0);
+    const counts = () => [this.openSockets, this.openTunnels, this.#upstream.openSockets];
+    return this.#listener.watch.until(() => counts().every((count) => count === 0));
   }
 
   reset(): void {
@@ -93,7 +104,7 @@ export abstract class Station<Hop> implements Desk<Hop>, AsyncDisposable {
   }
 
   async close(): Promise<void> {
-    for (const origin of this.#tunnels) origin.destroy();
+    this.#upstream.close();
     await this.#listener.close();
     await this.waitUntilIdle();
   }

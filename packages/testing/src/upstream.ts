@@ -1,7 +1,12 @@
-import { Agent, type IncomingMessage, request as requestHttp } from 'node:http';
-import { request as requestHttps, Agent as TlsAgent } from 'node:https';
+import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { connect, isIP, isIPv4, type Socket } from 'node:net';
-import { errorPage, type Reply } from './reply.ts';
+import { connect as connectTls } from 'node:tls';
+import { type AbsoluteForm, parseAbsolute } from './absolute-form.ts';
+import { isLoopback, parseAuthority, servernameOf } from './authority.ts';
+import { hasBody, upstreamHeaders } from './hop-headers.ts';
+import { Line } from './line.ts';
+import { askForTunnel, type NextProxy, parseNextProxy, proxyAuthorization } from './next-proxy.ts';
+import { UpstreamError, unreachable } from './upstream-error.ts';
 
 /** Where a proxy of the lab may go, and from where. */
 export interface UpstreamOptions {
@@ -9,30 +14,14 @@ export interface UpstreamOptions {
   readonly hosts?: Readonly<Record<string, string>>;
   /** Address that the proxy connects from, such as 127.0.0.2. IPv4 only. @defaultValue the system's choice */
   readonly localAddress?: string;
-  /** PEM of the authority that the proxy trusts when it is asked to forward (not tunnel) to an https origin. */
+  /** PEM of the authority that the proxy trusts when it is asked to forward (not tunnel) to an https origin, and for an https `upstreamProxy`. */
   readonly ca?: string;
-}
-
-/** Why the origin was not reached: what was asked for is no address, or nobody knows it, or nobody listens there, or else. */
-export type UpstreamFault = 'malformed' | 'unknown' | 'refused' | 'failed';
-
-// As squid: 503 if nobody listens, 502 for the rest.
-const STATUS: Readonly<Record<UpstreamFault, number>> = { malformed: 400, unknown: 502, refused: 503, failed: 502 };
-
-/** Why the origin was not reached. */
-export class UpstreamError extends Error {
-  readonly fault: UpstreamFault;
-
-  constructor(fault: UpstreamFault, detail: string) {
-    super(detail);
-    this.name = 'UpstreamError';
-    this.fault = fault;
-  }
-
-  /** The reply of an HTTP proxy that says so. */
-  get reply(): Reply {
-    return errorPage(STATUS[this.fault], this.message);
-  }
+  /**
+   * URL of the next proxy of a chain (http, https, socks5 or socks5h, with its credentials), on loopback or in `hosts`.
+   * Everything goes through it: tunnels by CONNECT or SOCKS5, forwarded requests in absolute form if it speaks HTTP and
+   * through a tunnel if not. Names of origins are passed on to it as they are. @defaultValue reaches origins itself
+   */
+  readonly upstreamProxy?: string;
 }
 
 interface Place {
@@ -40,15 +29,15 @@ interface Place {
   readonly port: number;
 }
 
-const AUTHORITY = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/;
-// RFC 9110 §7.6.1, and what older clients send.
-const HOP_BY_HOP = /^(?:connection|keep-alive|te|trailer|transfer-encoding|upgrade|proxy-.*)$/;
-const VIA = '1.1 cloudlane-lab';
-
 /** The origin side of a proxy. */
 export class Upstream {
+  /** Called whenever a connection to an origin has closed. */
+  changed: () => void = () => undefined;
   readonly #options: UpstreamOptions;
   readonly #hosts = new Map<string, string>();
+  readonly #next: NextProxy | null;
+  readonly #open = new Set<Socket>();
+  readonly #lines = new WeakMap<Socket, Map<string, Line>>();
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -57,65 +46,123 @@ export class Upstream {
       if (!place || !isLoopback(place.host)) throw new TypeError(`hosts: ${address} is not a loopback address`);
       this.#hosts.set(name.toLowerCase(), address);
     }
+    this.#next = options.upstreamProxy === undefined ? null : parseNextProxy(options.upstreamProxy);
+    if (this.#next) this.#place(this.#next.authority, undefined);
+  }
+
+  /** Connections to origins, or to the next proxy, that are open now. */
+  get openSockets(): number {
+    return this.#open.size;
+  }
+
+  /** Closes every connection to an origin. */
+  close(): void {
+    for (const socket of this.#open) socket.destroy();
   }
 
   /** A raw connection to `host:port`, given up when the client goes. Rejects with {@link UpstreamError}. */
   async dial(target: string, client: Socket): Promise<Socket> {
-    const place = this.#place(target, undefined);
-    const socket = connect({ ...place, ...this.#from(place), allowHalfOpen: true, noDelay: true });
-    const giveUp = () => socket.destroy();
-    client.once('close', giveUp);
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.on('error', (error) => reject(unreachable(target, error)));
-    });
-    client.off('close', giveUp);
+    if (!this.#next) return this.#connect(target, this.#place(target, undefined), client);
+    const socket = await this.#reach(this.#next, client);
+    await givingUpWith(client, socket, askForTunnel(socket, target, this.#next));
     return socket;
   }
 
-  /** Sends a request in absolute form on to its origin. Rejects with {@link UpstreamError}. */
+  /**
+   * Sends a request in absolute form on to its origin, on a connection that is kept for the client's next request and
+   * closes with the client. Rejects with {@link UpstreamError}.
+   */
   async forward(request: IncomingMessage): Promise<IncomingMessage> {
-    const { scheme, authority, path } = parseAbsolute(request);
-    const secure = scheme === 'https';
-    const place = this.#place(authority, secure ? 443 : 80);
-    const { ca } = this.#options;
-    const outgoing = (secure ? requestHttps : requestHttp)({
-      ...place,
-      ...this.#from(place),
-      // A name may stand for another address here; the certificate must be for the name.
-      ...(secure && { servername: isIP(hostOf(authority)) ? '' : hostOf(authority) }),
-      agent: secure ? new TlsAgent(ca === undefined ? {} : { ca }) : new Agent(),
+    const form = parseAbsolute(request);
+    const next = this.#next && this.#next.scheme !== 'socks' ? this.#next : null;
+    const outgoing = requestHttp({
+      agent: this.#lineFor(form, next, request.socket),
       ...(request.method !== undefined && { method: request.method }),
-      path,
+      path: next ? (request.url ?? '') : form.path,
       setHost: false,
-      headers: upstreamHeaders(request, authority),
+      headers: [...upstreamHeaders(request, form.authority), ...(next ? proxyAuthorization(next) : [])],
     });
+    // What comes from a tunnel is paused until now.
+    outgoing.once('socket', (socket) => socket.resume());
     request.pipe(outgoing);
-    request.once('close', () => {
-      if (!request.complete) outgoing.destroy();
-    });
-    // One client connection carries many requests: each takes its listener away again.
-    const { socket } = request;
-    const giveUp = (): void => void outgoing.destroy();
-    socket.once('close', giveUp);
-    outgoing.once('close', () => socket.off('close', giveUp));
     return new Promise((resolve, reject) => {
       outgoing.once('response', resolve);
-      outgoing.on('error', (error) => reject(unreachable(authority, error)));
+      outgoing.on('error', (error) => {
+        // The origin has closed a kept connection at the very moment it was used: RFC 9112 §9.3.1 has it asked again.
+        const again = outgoing.reusedSocket && isSafe(request) && !request.socket.destroyed;
+        if (again) this.forward(request).then(resolve, reject);
+        else reject(unreachable(form.authority, error));
+      });
     });
+  }
+
+  #lineFor(form: AbsoluteForm, next: NextProxy | null, client: Socket): Line {
+    const lines = this.#lines.get(client) ?? this.#newLines(client);
+    const key = next ? 'next' : `${form.secure ? 'https' : 'http'}://${form.authority}`;
+    const open = () => (next ? this.#reach(next, client) : this.#openTo(form, client));
+    const line = lines.get(key) ?? new Line(open);
+    lines.set(key, line);
+    return line;
+  }
+
+  #newLines(client: Socket): Map<string, Line> {
+    const lines = new Map<string, Line>();
+    this.#lines.set(client, lines);
+    client.once('close', () => {
+      for (const line of lines.values()) line.destroy();
+    });
+    return lines;
+  }
+
+  /** A connection that takes requests in origin form. */
+  async #openTo({ authority, secure }: AbsoluteForm, client: Socket): Promise<Socket> {
+    const place = this.#next ? null : this.#place(authority, secure ? 443 : 80);
+    const target = parseAuthority(authority)?.port === undefined ? `${authority}:${secure ? 443 : 80}` : authority;
+    const socket = await (place ? this.#connect(authority, place, client) : this.dial(target, client));
+    return secure ? this.#secure(socket, authority, client) : socket;
+  }
+
+  /** A connection to the next proxy. */
+  async #reach({ scheme, authority }: NextProxy, client: Socket): Promise<Socket> {
+    const socket = await this.#connect(authority, this.#place(authority, undefined), client);
+    return scheme === 'https' ? this.#secure(socket, authority, client) : socket;
+  }
+
+  async #connect(target: string, place: Place, client: Socket): Promise<Socket> {
+    const socket = connect({ ...place, ...this.#from(place), allowHalfOpen: true, noDelay: true });
+    this.#open.add(socket);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      this.changed();
+    });
+    await givingUpWith(client, socket, settled(socket, 'connect', target));
+    return socket;
+  }
+
+  async #secure(raw: Socket, authority: string, client: Socket): Promise<Socket> {
+    const { ca } = this.#options;
+    // The TLS socket inherits it, and an end within the handshake would never be noticed.
+    raw.allowHalfOpen = false;
+    // A name may stand for another address here; the certificate must be for the name.
+    const servername = servernameOf(authority);
+    const host = parseAuthority(authority)?.host ?? authority;
+    const secure = connectTls({ socket: raw, host, servername, ...(ca !== undefined && { ca }) });
+    await givingUpWith(client, secure, settled(secure, 'secureConnect', authority));
+    secure.allowHalfOpen = true;
+    return secure;
   }
 
   #place(authority: string, defaultPort: number | undefined): Place {
     const named = parseAuthority(authority);
     const port = named?.port ?? defaultPort;
-    if (!named || port === undefined) throw new UpstreamError('malformed', `Not an authority: ${printable(authority)}`);
+    if (!named || port === undefined) throw new UpstreamError('malformed', `Not an authority: ${authority}`);
     const mapped = this.#hosts.get(named.host.toLowerCase());
     if (mapped !== undefined) {
       const place = isIP(mapped) ? { host: mapped } : parseAuthority(mapped);
       return { host: place?.host ?? named.host, port: place && 'port' in place ? (place.port ?? port) : port };
     }
     if (named.host !== 'localhost' && !isLoopback(named.host)) {
-      throw new UpstreamError('unknown', `Unknown host: ${printable(named.host)}`);
+      throw new UpstreamError('unknown', `Unknown host: ${named.host}`);
     }
     return { host: named.host, port };
   }
@@ -127,70 +174,31 @@ export class Upstream {
   }
 }
 
-/** The headers of a message that belong to the next hop too, with this proxy in `Via`. */
-export function endToEnd(rawHeaders: readonly string[]): string[] {
-  const kept: string[] = [];
-  const named = new Set<string>();
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    if (rawHeaders[index]?.toLowerCase() !== 'connection') continue;
-    for (const token of rawHeaders[index + 1]?.split(',') ?? []) named.add(token.trim().toLowerCase());
+/** RFC 9110 §9.2.2: what may be sent twice, if no body has been sent. */
+function isSafe(request: IncomingMessage): boolean {
+  return (request.method === 'GET' || request.method === 'HEAD') && !hasBody(request);
+}
+
+/** Resolves with the event; a failure before it rejects, one after it is for others to see. */
+function settled(socket: Socket, event: string, target: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once(event, () => resolve());
+    socket.on('error', (error) => reject(unreachable(target, error)));
+    socket.once('close', () => reject(new UpstreamError('failed', `Cannot reach ${target}: given up`)));
+  });
+}
+
+/** Closes a connection that is being made when it fails, or when the client goes before it is ready. */
+async function givingUpWith(client: Socket, socket: Socket, ready: Promise<void>): Promise<void> {
+  const giveUp = () => void socket.destroy();
+  client.once('close', giveUp);
+  if (client.destroyed) giveUp();
+  try {
+    await ready;
+  } catch (error) {
+    giveUp();
+    throw error;
+  } finally {
+    client.off('close', giveUp);
   }
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index] ?? '';
-    if (HOP_BY_HOP.test(name.toLowerCase()) || named.has(name.toLowerCase())) continue;
-    kept.push(name, rawHeaders[index + 1] ?? '');
-  }
-  return [...kept, 'Via', VIA];
-}
-
-function upstreamHeaders(request: IncomingMessage, authority: string): string[] {
-  const kept = endToEnd(request.rawHeaders);
-  const headers: string[] = [];
-  for (let index = 0; index < kept.length; index += 2) {
-    if (kept[index]?.toLowerCase() !== 'host') headers.push(kept[index] ?? '', kept[index + 1] ?? '');
-  }
-  // RFC 9112 §3.2.2: the target's authority replaces whatever Host the client sent.
-  const framing = request.headers['transfer-encoding'] !== undefined ? ['Transfer-Encoding', 'chunked'] : [];
-  const bodiless = framing.length === 0 && request.headers['content-length'] === undefined;
-  // node:http would frame such a request as chunked.
-  if (bodiless && request.method !== 'GET' && request.method !== 'HEAD') framing.push('Content-Length', '0');
-  return ['Host', authority, ...headers, ...framing, 'Connection', 'close'];
-}
-
-/** Splits the target by hand: the URL parser would tidy up a path that must arrive as it was sent. */
-function parseAbsolute({ url = '', method }: IncomingMessage): { scheme: string; authority: string; path: string } {
-  const [, scheme, authority, rest] = /^(https?):\/\/(?:[^/?#]*@)?([^/?#]+)(.*)$/i.exec(url) ?? [];
-  if (scheme === undefined || authority === undefined || rest === undefined) {
-    throw new UpstreamError('malformed', 'A proxy needs the absolute form.');
-  }
-  // RFC 9112 §3.2.4: OPTIONS without a path is about the whole server.
-  const path = rest === '' && method === 'OPTIONS' ? '*' : rest.startsWith('/') ? rest : `/${rest}`;
-  return { scheme: scheme.toLowerCase(), authority, path };
-}
-
-function parseAuthority(authority: string): { host: string; port?: number } | undefined {
-  const [, v6, name, port] = AUTHORITY.exec(authority) ?? [];
-  const host = v6 ?? name;
-  if (host === undefined || (v6 !== undefined && isIP(v6) !== 6)) return undefined;
-  return { host, ...(port !== undefined && { port: Number(port) }) };
-}
-
-function hostOf(authority: string): string {
-  return parseAuthority(authority)?.host ?? authority;
-}
-
-function isLoopback(host: string): boolean {
-  return (isIPv4(host) && host.startsWith('127.')) || host === '::1';
-}
-
-function unreachable(target: string, error: Error): UpstreamError {
-  const code = 'code' in error ? String(error.code) : error.message;
-  return new UpstreamError(
-    code === 'ECONNREFUSED' ? 'refused' : 'failed',
-    `Cannot reach ${printable(target)}: ${printable(code)}`,
-  );
-}
-
-function printable(text: string): string {
-  return text.replace(/[<>&]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
