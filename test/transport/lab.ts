@@ -87,6 +87,29 @@ export async function getText(transport: Transport, request: TransportRequest): 
   return text((await transport.send(request)).body);
 }
 
+/** The proxy's URL with credentials in it. */
+export function withCredentials(url: string, { username, password }: { username: string; password: string }): string {
+  return url.replace('://', `://${encodeURIComponent(username)}:${encodeURIComponent(password)}@`);
+}
+
+/** What a real nginx says at `/echo` that it saw. */
+export interface Echo {
+  readonly method: string;
+  readonly from: string;
+  readonly via: string;
+  readonly sni: string;
+  /** Number of the connection, and how many requests have come on it. */
+  readonly connection: number;
+  readonly requests: number;
+  readonly proxyAuthorization: string;
+}
+
+export async function echoOf(transport: Transport, request: TransportRequest): Promise<Echo> {
+  const response = await transport.send(request);
+  expect(response.status).toBe(200);
+  return JSON.parse(await text(response.body));
+}
+
 /** The error of this class that a promise must reject with. */
 export async function failureOf<E>(promise: Promise<unknown>, Class: abstract new (...args: never[]) => E): Promise<E> {
   const error = await promise.then(
