@@ -19,7 +19,7 @@ import {
   startSshSocks,
 } from '../support/real-servers.ts';
 import { closeAfterTest } from '../support/resources.ts';
-import { failureOf, getText, looksUp } from './lab.ts';
+import { failureOf, getText, looksUp, withCredentials } from './lab.ts';
 
 const SCHEMES = ['http', 'https'] as const;
 const CONTENT = Buffer.alloc(300_000, 'cloudlane ');
@@ -35,10 +35,6 @@ function originUrl(nginx: RealNginx, scheme: OriginScheme, by: SocksScheme, { pr
   const url = new URL(scheme === 'http' ? nginx.httpUrl : nginx.httpsUrl);
   url.hostname = looksUp(by) ? 'localhost' : privateHost;
   return url.origin;
-}
-
-function withCredentials(url: string, { credentials }: RealSocksWithPassword, password = credentials.password): string {
-  return url.replace('://', `://${encodeURIComponent(credentials.username)}:${encodeURIComponent(password)}@`);
 }
 
 async function* parts(): AsyncGenerator<Buffer> {
@@ -108,7 +104,7 @@ function testPassword(server: () => RealSocksWithPassword, nginx: () => RealNgin
       retryable: false,
     });
     const wrong = await failureOf(
-      transport.send({ url, http_proxy: withCredentials(way, server(), 'wrong') }),
+      transport.send({ url, http_proxy: withCredentials(way, { ...server().credentials, password: 'wrong' }) }),
       SocksError,
     );
     expect(wrong).toMatchObject({
@@ -117,7 +113,7 @@ function testPassword(server: () => RealSocksWithPassword, nginx: () => RealNgin
       replyCode: wrongPassword,
       retryable: false,
     });
-    const after = JSON.parse(await getText(transport, { url, http_proxy: withCredentials(way, server()) }));
+    const after = JSON.parse(await getText(transport, { url, http_proxy: withCredentials(way, server().credentials) }));
     // nginx numbers its connections: there was none between these two.
     expect(after).toMatchObject({ from: server().outgoingAddress, connection: before.connection + 1 });
     expect(transport.connections.map(({ kind }) => kind)).toEqual(['socks', 'direct']);
@@ -127,7 +123,7 @@ function testPassword(server: () => RealSocksWithPassword, nginx: () => RealNgin
 
 type Way = (server: RealSocksWithPassword, by: SocksScheme) => string;
 const open: Way = (server, by) => server.openUrlFor(by);
-const withPassword: Way = (server, by) => withCredentials(server.basicUrlFor(by), server);
+const withPassword: Way = (server, by) => withCredentials(server.basicUrlFor(by), server.credentials);
 
 function failure(http_proxy: string, url: string): Promise<SocksError> {
   return failureOf(closeAfterTest(new Transport()).send({ url, http_proxy }), SocksError);
