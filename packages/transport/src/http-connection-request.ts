@@ -67,6 +67,8 @@ function forwarderHeaders({ forwarder }: ConnectionWay, { proxyAuthorization }: 
 export interface PendingRequest {
   readonly exchange: Exchange;
   readonly attempt: Attempt;
+  /** Whether the last byte of the request is on its way. */
+  isSent: boolean;
   /** Whether somebody waits for the answer. */
   isAwaited: boolean;
 }
@@ -81,7 +83,11 @@ export function startRequest(plan: ExchangePlan): PendingRequest {
   try {
     const exchange = new Exchange(plan);
     exchange.answer.catch((error: unknown) => publishError(attempt, error));
-    return { exchange, attempt, isAwaited: false };
+    const pending: PendingRequest = { exchange, attempt, isSent: false, isAwaited: false };
+    void exchange.sent.then(() => {
+      pending.isSent = true;
+    });
+    return pending;
   } catch (error) {
     publishError(attempt, error);
     throw error;

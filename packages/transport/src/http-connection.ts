@@ -181,6 +181,10 @@ export class HttpConnection {
         this.#pending = null;
         this.#response = response;
       }
+      message.once('end', () => {
+        // Who refuses a request may never read the rest of it.
+        if (response.status >= 300 && !pending.isSent) void this.#discard(pool);
+      });
       if (isBodiless(message)) await endOf(message);
       return response;
     } catch (error) {
