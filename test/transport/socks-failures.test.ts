@@ -110,6 +110,11 @@ const ROWS5: readonly Row[] = [
   ...rowsOf('auth', 5),
   ...rowsOf('request', 5),
   httpAnswer(5),
+  {
+    ...httpAnswer(5),
+    name: 'a grant with an address of a type that nobody knows',
+    misbehaviour: { kind: 'garbage', in: 'request', bytes: Buffer.of(5, 0, 0, 9, 0, 0, 0, 0, 0, 0) },
+  },
   method(1, 'it insists on method 1 (GSSAPI), which was not offered'),
   method(0x80, 'it insists on method 128, which was not offered'),
   method(0xff, 'it takes neither no authentication nor a password'),
