@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect, createServer, type Server } from 'node:net';
 import { inspect } from 'node:util';
 import {
   createCa,
@@ -21,6 +23,11 @@ const tls = await ca.issue({ names: ['127.0.0.1', 'o.example', 'next.example'] }
 const auth = { username: 'jürgen', password: 'p:w%@é' };
 const SCHEMES = ['http', 'https', 'socks5h'] as const;
 const LOOPBACK = [127, 0, 0, 1] as const;
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
 
 describe.each(SCHEMES)('a proxy behind another by %s', (scheme) => {
   let origin: LabOrigin;
@@ -139,6 +146,55 @@ describe.each(SCHEMES)('a proxy behind another by %s', (scheme) => {
     wire.send('GET / HTTP/1.1', 'Connection: upgrade', 'Upgrade: raw', '').socket.end();
     expect((await wire.all()).endsWith(answer)).toBe(true);
     await Promise.all([first.waitUntilIdle(), next.waitUntilIdle()]);
+  });
+
+  test('passes on what comes after an end of the origin', async () => {
+    let received = '';
+    const eager = await use(
+      startOrigin({
+        upgrade: (_, socket) => {
+          socket.end('bye').on('data', (chunk) => {
+            received += chunk;
+          });
+        },
+      }),
+    );
+    const socket = connect({ host: first.host, port: first.port, allowHalfOpen: true });
+    socket.write(`CONNECT 127.0.0.1:${eager.port} HTTP/1.1\r\n\r\n`);
+    await once(socket, 'data');
+    socket.resume().write('GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: raw\r\n\r\n');
+    await once(socket, 'end');
+    socket.end('late');
+    await Promise.all([first.waitUntilIdle(), eager.waitUntilIdle()]);
+    expect(received).toBe('late');
+  });
+
+  test('passes on what came with the grant of the other', async () => {
+    next.misbehave({ http: { kind: 'early-bytes', bytes: 'early' }, socks: { kind: 'early-bytes', bytes: 'early' } });
+    const wire = await use(Wire.to(first));
+    await wire.send(`CONNECT 127.0.0.1:${origin.port} HTTP/1.1`, '').until(/established\r\n\r\nearly$/);
+    await wire.send('GET /inside HTTP/1.1', '').until(/"target":"\/inside"/);
+  });
+
+  test.each([
+    ['IPv6', { kind: 'bound-ipv6' }],
+    ['a name', { kind: 'bound-name', name: 'exit.example' }],
+  ] as const)('does not mind that the other connects from %s', async (_, socks) => {
+    next.misbehave({ socks });
+    const wire = await use(Wire.to(first));
+    await wire.send(`CONNECT 127.0.0.1:${origin.port} HTTP/1.1`, '').until(/established\r\n\r\n$/);
+    expect((await wire.send('GET /inside HTTP/1.1', '').until(/\}$/)).split('\r\n\r\n')[1]).toMatch(/^HTTP\/1.1 200/);
+  });
+
+  test('says that the other ends before it has said anything', async () => {
+    const silent = createServer((socket) => void socket.resume().end()).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const upstreamProxy = through.upstreamProxy.replace(`:${next.port}`, `:${portOf(silent)}`);
+    const behind = await use(startProxy({ upstreamProxy, ca: ca.certificate }));
+    const wire = await use(Wire.to(behind));
+    await wire.send('CONNECT 127.0.0.1:1 HTTP/1.1', '').until(/^HTTP\/1.1 502 [\s\S]*<\/html>/);
+    silent.close();
+    await once(silent, 'close');
   });
 
   test('keeps the password of the other to itself', () => {

@@ -374,4 +374,18 @@ describe.each(['http', 'https'])('an %s proxy', (scheme) => {
     wire.socket.destroy();
     await proxy.waitUntilIdle();
   });
+
+  test('answers a ClientHello with what is not TLS, so many times', async () => {
+    proxy.misbehave({ kind: 'tls-garbage', times: 2 });
+    const raw = await use(Wire.to(proxy));
+    expect(await raw.settled()).toBe('');
+    raw.socket.write(Buffer.from('160301000501000001fe', 'hex'));
+    expect([await raw.ended, raw.text]).toEqual(['fin', 'this is not TLS\r\n']);
+    await expect(Wire.to(proxy, { ca: ca.certificate })).rejects.toMatchObject({
+      code: 'ERR_SSL_WRONG_VERSION_NUMBER',
+    });
+    expect(proxy.hops).toEqual([]);
+    await proxy.waitUntilIdle();
+    await (await connect(null)).until(/established/);
+  });
 });

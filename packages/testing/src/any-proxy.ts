@@ -15,7 +15,7 @@ import { SocksService } from './socks-service.ts';
 import { type LabStation, Station, type StationParts } from './station.ts';
 import { Upstream } from './upstream.ts';
 
-/** How a proxy fails that speaks everything: by protocol. `refuse` and `mute` come before a client has said what it speaks, so they are for all clients under either. */
+/** How a proxy fails that speaks everything: by protocol. What needs no request (`refuse`, `mute`, `tls-garbage`) is for all clients, under either. */
 export interface AnyMisbehaviour {
   readonly http?: Misbehaviour;
   readonly socks?: SocksMisbehaviour;

@@ -38,11 +38,16 @@ function admit(socket: Socket, plans: readonly DoorPlan[]): boolean {
   for (const plan of plans) {
     const behaviour = plan.takeForConnection();
     if (!behaviour) continue;
-    if (behaviour.kind === 'refuse') socket.resetAndDestroy();
-    else hold(socket);
+    turnAway(socket, behaviour);
     return false;
   }
   return true;
+}
+
+function turnAway(socket: Socket, { kind }: ConnectionMisbehaviour): void {
+  if (kind === 'tls-garbage') socket.once('data', () => socket.end('this is not TLS\r\n'));
+  if (kind === 'refuse') socket.resetAndDestroy();
+  else hold(socket);
 }
 
 /** The part of a URL before the host, with its `@`: empty without credentials. */

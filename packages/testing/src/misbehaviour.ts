@@ -6,7 +6,7 @@ export interface Scope {
 
 /** How often a misbehaviour happens. */
 export interface Times {
-  /** Only for the first so many hops (connections, for `refuse` and `mute`); then the proxy behaves. @defaultValue always */
+  /** Only for the first so many hops (connections, for those that need no request); then the proxy behaves. @defaultValue always */
   readonly times?: number;
 }
 
@@ -20,7 +20,9 @@ export type ConnectionMisbehaviour =
   /** 'reset' (default): accepts and sends RST, so connecting itself may fail with ECONNRESET. 'close-listener': the port is closed until `misbehave` is called again; open connections go on. */
   | (Times & { readonly kind: 'refuse'; readonly how?: 'reset' | 'close-listener' })
   /** Accepts and never answers: a TLS handshake with the proxy hangs. */
-  | (Times & { readonly kind: 'mute' });
+  | (Times & { readonly kind: 'mute' })
+  /** Answers the first bytes of the client, such as a ClientHello, with `this is not TLS` and a line end, then FIN. */
+  | (Times & { readonly kind: 'tls-garbage' });
 
 /** Instead of the right reply. Credentials are not looked at. */
 export type InsteadOfReply =

@@ -33,5 +33,5 @@ export class Plan<Hop extends Times & { readonly kind: string }> {
 }
 
 function isOfConnection(behaviour: { readonly kind: string }): behaviour is ConnectionMisbehaviour {
-  return behaviour.kind === 'refuse' || behaviour.kind === 'mute';
+  return behaviour.kind === 'refuse' || behaviour.kind === 'mute' || behaviour.kind === 'tls-garbage';
 }

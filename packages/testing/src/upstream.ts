@@ -141,14 +141,11 @@ export class Upstream {
 
   async #secure(raw: Socket, authority: string, client: Socket): Promise<Socket> {
     const { ca } = this.#options;
-    // The TLS socket inherits it, and an end within the handshake would never be noticed.
-    raw.allowHalfOpen = false;
     // A name may stand for another address here; the certificate must be for the name.
     const servername = servernameOf(authority);
     const host = parseAuthority(authority)?.host ?? authority;
     const secure = connectTls({ socket: raw, host, servername, ...(ca !== undefined && { ca }) });
     await givingUpWith(client, secure, settled(secure, 'secureConnect', authority));
-    secure.allowHalfOpen = true;
     return secure;
   }
 
