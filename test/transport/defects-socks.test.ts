@@ -143,9 +143,9 @@ describe.each(BOTH)('for an %s origin', (scheme) => {
   );
 
   test('S5 the handshake deadline is over when the handshake is, also while the connection is idle', async () => {
-    const server = await origin(scheme, { handler: (_, response) => void setTimeout(() => response.end('late'), 500) });
+    const server = await origin(scheme, { handler: (_, response) => void setTimeout(() => response.end('late'), 600) });
     const through = await socks();
-    const transport = newTransport({ timeout: { handshake: 250 } });
+    const transport = newTransport({ timeout: { handshake: 400 } });
     for (let call = 0; call < 2; call += 1) {
       expect(await getText(transport, { url: server.url, http_proxy: through.url })).toBe('late');
     }

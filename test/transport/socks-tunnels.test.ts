@@ -17,7 +17,7 @@ import {
 async function start(scheme: 'http' | 'https', options: LabSocksOptions) {
   const server = await origin(scheme);
   const through = await socks({ auth: AUTH, userId: AUTH.username, ...options });
-  const transport = newTransport({ timeout: { handshake: 120 } });
+  const transport = newTransport();
   return { server, through, transport };
 }
 
@@ -44,7 +44,7 @@ describe.each(CASES)('to an %s origin, by %s', (scheme, by) => {
   test('tells a granted tunnel that is silent', async () => {
     const { server, through, transport } = await start(scheme, { misbehaviour: { kind: 'silent-tunnel' } });
     const http_proxy = through.urlFor(by, { credentials: true });
-    const sent = transport.send({ url: server.url, http_proxy, timeout: { firstByte: 60 } });
+    const sent = transport.send({ url: server.url, http_proxy, timeout: { handshake: 300, firstByte: 60 } });
     const error = await failureOf(sent, TimeoutError);
     expect(error).toMatchObject(
       scheme === 'https'
@@ -65,7 +65,7 @@ describe.each(CASES)('to an %s origin, by %s', (scheme, by) => {
     });
     const controller = new AbortController();
     const request = { url: server.url, http_proxy: through.urlFor(by, { credentials: true }) };
-    const sent = transport.send({ ...request, signal: controller.signal, timeout: { handshake: 0 } });
+    const sent = transport.send({ ...request, signal: controller.signal });
     sent.catch(() => {});
     await until(() => Boolean(through.hops[0]?.target));
     // In the same turn: the reply is on its way when the abort comes.
