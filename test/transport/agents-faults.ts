@@ -36,7 +36,24 @@ const FAULTS: readonly Fault[] = [
     name: 'wants credentials',
     start: () => proxy('http', { auth: AUTH }),
     Class: ProxyAuthenticationError,
-    facts: { code: 'ERR_PROXY_AUTHENTICATION', status: 407, schemes: ['basic'] },
+    facts: {
+      code: 'ERR_PROXY_AUTHENTICATION',
+      status: 407,
+      schemes: ['basic'],
+      message: expect.stringContaining('it wants credentials'),
+    },
+  },
+  {
+    name: 'does not know the password',
+    start: async () => {
+      const through = await proxy('http', { auth: AUTH });
+      return { url: through.url.replace('://', '://user:Wr0ng-Passw0rd@'), hops: through.hops };
+    },
+    Class: ProxyAuthenticationError,
+    facts: {
+      code: 'ERR_PROXY_AUTHENTICATION',
+      message: expect.stringContaining('the credentials were not accepted'),
+    },
   },
   {
     name: 'forbids',
