@@ -131,11 +131,11 @@ describe('U13 a body', () => {
       await connection.request('GET', '/');
       const response = await connection.getResponse();
       response.body.destroy();
-      expect(response.httpConnection).toBeNull();
-      await server.waitForRequests(count);
+      expect([response.httpConnection, connection.info]).toEqual([null, null]);
+      if (count === 1) await connection.connect();
     }
     await server.waitUntilIdle();
-    expect([server.connectionCount, connection.isConnected]).toEqual([2, false]);
+    expect(server.connectionCount).toBe(2);
     await expectNothingLeft(transport, server);
   });
 
@@ -218,17 +218,21 @@ describe('what is closed', () => {
     }
   });
 
-  test('100 times over leaves nothing', async () => {
-    const { server, first, request } = await openWay('https', 'https');
+  test.each([
+    [100, 'http', 'http'],
+    [100, 'http', 'socks5h'],
+    [20, 'https', 'https'],
+  ] as const)('%i times over, to an %s origin by the way %s, leaves nothing', async (cycles, scheme, via) => {
+    const { server, first, request } = await openWay(scheme, via);
     const transport = newTransport();
-    for (let cycle = 0; cycle < 100; cycle += 1) {
+    for (let cycle = 0; cycle < cycles; cycle += 1) {
       const connection = transport.open(request.url, request);
       if (cycle % 2 === 0) await ask(connection);
       else await connection.connect();
       await connection[Symbol.asyncDispose]();
     }
     await expectNothingLeft(transport, first, server);
-    expect([first.connectionCount, server.requests.length]).toEqual([100, 50]);
+    expect([first.connectionCount, server.requests.length]).toEqual([cycles, cycles / 2]);
   });
 });
 
