@@ -274,7 +274,7 @@ describe('setHttpProxy', () => {
       connection.setHttpProxy(A.url);
       const again = await connection.request('/');
       expect(again.http.reusedConnection).toBe(true);
-      expect([A.connectionCount, B.connectionCount, target.connectionCount]).toEqual([1, 1, scheme === 'http' ? 4 : 3]);
+      expect([A.connectionCount, B.connectionCount, target.connectionCount]).toEqual([1, 1, 3]);
     },
   );
 

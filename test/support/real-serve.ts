@@ -21,7 +21,7 @@ export function running<T extends RealServer>(start: () => Promise<T>): () => T 
   }, 90_000);
   afterAll(async () => {
     await server?.stop();
-  }, 30_000);
+  }, 90_000);
   return () => {
     if (!server) throw new Error('The server runs only during the tests');
     return server;

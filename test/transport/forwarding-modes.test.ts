@@ -154,6 +154,16 @@ describe('tunnelHttp', () => {
     expect([...one.requests, ...two.requests].map(({ body }) => String(body))).toEqual(['whole', 'whole', 'whole']);
   });
 
+  test('hands on what the origin says right behind the proxy’s answer', async () => {
+    const early = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly';
+    const [server, through] = [
+      await origin(),
+      await proxy('http', { misbehaviour: { kind: 'early-bytes', bytes: early } }),
+    ];
+    const transport = newTransport({ tunnelHttp: true });
+    expect(await getText(transport, { url: server.url, http_proxy: through.url })).toBe('early');
+  });
+
   test('does not go around a proxy that refuses it', async () => {
     const [server, through] = [await origin(), await proxy('http', { misbehaviour: { kind: 'reply', status: 403 } })];
     await expect(

@@ -60,6 +60,7 @@ describe('credentials', () => {
     ],
     ['may be a user name alone', 'socks5h://user@', { auth: { username: 'user', password: '' } }, { username: 'user' }],
     ['may be a password alone', 'socks5h://:pass@', { auth: { username: '', password: 'pass' } }, { username: '' }],
+    ['may have a colon in the user name', 'socks5h://a%3Ab:c@', { auth: { username: 'a:b', password: 'c' } }, {}],
     ['are a user id in SOCKS4', 'socks4://m%C3%A9@', { userId: 'mé' }, { userId: 'mé' }],
     ['are a user id in SOCKS4a', 'socks4a://m%C3%A9@', { userId: 'mé' }, { userId: 'mé' }],
     ['are offered, not forced, in SOCKS5', 'socks5://user:pass@', {}, { methods: [0, 2], username: null }],

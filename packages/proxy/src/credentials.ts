@@ -10,7 +10,7 @@ export function createCredentials(username: string, password: string): ProxyCred
 /** Why credentials cannot be sent, or `undefined`. */
 export function findCredentialsFault(scheme: string, { username, password }: ProxyCredentials): string | undefined {
   // RFC 7617 §2: the first colon ends the user name, and control characters are not allowed.
-  if (username.includes(':')) return 'the user name contains a colon';
+  if (!scheme.startsWith('socks') && username.includes(':')) return 'the user name contains a colon';
   if (/\p{Cc}/u.test(username + password)) return 'the credentials contain a control character';
   if (/\p{Surrogate}/u.test(`${username} ${password}`)) return 'the credentials are not valid Unicode';
   // RFC 1929 §2: lengths are one byte each.

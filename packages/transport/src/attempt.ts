@@ -285,6 +285,8 @@ const UNKNOWN_AUTHORITY = new Set([
   'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
   'SELF_SIGNED_CERT_IN_CHAIN',
   'DEPTH_ZERO_SELF_SIGNED_CERT',
+  // An authority of that name is trusted, with another key: the old one of a company, say.
+  'CERT_SIGNATURE_FAILURE',
 ]);
 
 /** Which option to change, where the fault tells. */

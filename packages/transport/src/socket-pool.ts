@@ -215,8 +215,9 @@ export class SocketPool {
     attempt.phase = 'request';
     attempt.connection = () => connection.snapshot();
     request.onSocket(socket);
-    // After a handshake of ours it stands still, so that nothing the origin says is lost. Flows once Node listens.
-    socket.resume();
+    // After a handshake of ours it stands still, so that nothing is lost which the origin says. Node listens from the
+    // next tick on, and what it is then told of must not have been handed out before, to nobody.
+    process.nextTick(() => socket.resume());
   }
 
   // Node emits 'free' when an answer has been read to its end and the connection may be used again.

@@ -32,7 +32,7 @@ export async function negotiateSocks(socket: Socket, target: SocksTarget, attemp
       await request5(wire, target);
     }
   } finally {
-    await wire.release();
+    wire.release();
   }
 }
 
@@ -177,12 +177,8 @@ class SocksWire {
   }
 
   /** Gives back what was read too far: it is the origin's. */
-  async release(): Promise<void> {
-    if (this.#bytes.length === 0 || this.#socket.destroyed) return;
-    this.#socket.unshift(this.#bytes);
-    // Node says 'readable' a tick later, and by then must find the socket standing still: on one that flows it would
-    // hand out the bytes at once, to nobody.
-    await new Promise<void>((resolve) => process.nextTick(resolve));
+  release(): void {
+    if (this.#bytes.length > 0 && !this.#socket.destroyed) this.#socket.unshift(this.#bytes);
   }
 
   refused(step: SocksStep, replyCode: number, why: string, code?: string): SocksError {
