@@ -2,7 +2,7 @@ import type { Phase } from './errors.ts';
 
 /**
  * Where the time of one request went, in milliseconds. Null for what did not happen: a reused connection has no
- * look-up, connect or TLS, and until the body's end is seen there is no `body` and no `total`.
+ * look-up, connect or TLS, and until the body was read to its end or given up there is no `body` and no `total`.
  */
 export interface Timings {
   /** Waiting for a free connection, where `maxSockets` are taken. */
