@@ -1,23 +1,10 @@
-// One connection through a proxy that its user has named by hand: setTunnel, and whose fault a failure is.
+// One connection through a proxy that its user has named by hand: setTunnel.
 import { text } from 'node:stream/consumers';
 import { InvalidOptionError } from '@cloudlane/proxy';
-import { closedPort, type LabOrigin, type LabProxy, type Misbehaviour } from '@cloudlane/testing';
-import {
-  type HttpConnection,
-  ProxyAuthenticationError,
-  ProxyConnectError,
-  ProxyError,
-  ProxyTlsError,
-  ProxyTunnelError,
-  ResetError,
-  TimeoutError,
-  TlsError,
-  type TransportError,
-  type TunnelOptions,
-} from '@cloudlane/transport';
+import { type HttpConnection, ProxyTunnelError, type TunnelOptions } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import { SECRETS, secretsIn } from '../support/secrets.ts';
-import { AUTH, expectNoSecrets, expectNothingLeft, failureOf, newTransport, origin, proxy } from './lab.ts';
+import { AUTH, failureOf, newTransport, origin, proxy } from './lab.ts';
 
 async function ask(connection: HttpConnection, target = '/'): Promise<string> {
   await connection.request('GET', target);
@@ -144,99 +131,4 @@ describe('U4 setTunnel', () => {
       expect(() => connection.setTunnel('a.example')).toThrow('contradicts the proxy that is set');
     },
   );
-});
-
-interface Failure {
-  readonly name: string;
-  readonly via?: 'https';
-  readonly misbehaviour?: Misbehaviour;
-  readonly expected: abstract new (...args: never[]) => TransportError;
-  readonly phase: string;
-  readonly reached: boolean;
-}
-
-const FAILURES: readonly Failure[] = [
-  { name: 'a name that nobody knows', expected: ProxyConnectError, phase: 'proxy-dns', reached: false },
-  { name: 'a dead proxy', expected: ProxyConnectError, phase: 'proxy-connect', reached: false },
-  ...(
-    [
-      [
-        '407',
-        { kind: 'reply', status: 407, headers: { 'Proxy-Authenticate': 'Basic realm="x"' } },
-        ProxyAuthenticationError,
-      ],
-      ...[502, 302, 403].map((status) => [String(status), { kind: 'reply', status }, ProxyTunnelError] as const),
-      ['an end', { kind: 'end' }, ProxyError],
-      ['a reset', { kind: 'reset' }, ProxyError],
-      ['garbage', { kind: 'garbage' }, ProxyError],
-      ['silence', { kind: 'hang' }, TimeoutError],
-    ] as const
-  ).map(([answer, misbehaviour, expected]) => ({
-    name: `${answer} to CONNECT`,
-    misbehaviour,
-    expected,
-    phase: 'proxy-handshake',
-    reached: true,
-  })),
-  {
-    name: 'a proxy that does not start TLS',
-    via: 'https',
-    misbehaviour: { kind: 'mute' },
-    expected: TimeoutError,
-    phase: 'proxy-tls',
-    reached: false,
-  },
-  {
-    name: 'a tunnel that dies',
-    misbehaviour: { kind: 'close-after-tunnel' },
-    expected: ResetError,
-    phase: 'origin-tls',
-    reached: true,
-  },
-  { name: 'an origin that is not trusted', expected: TlsError, phase: 'origin-tls', reached: true },
-];
-
-async function openFailing({ name, misbehaviour }: Failure, server: LabOrigin, through: LabProxy) {
-  const dead = name === 'a dead proxy' ? `http://127.0.0.1:${await closedPort()}` : null;
-  const url = name.startsWith('a name') ? 'http://nx.invalid:1' : (dead ?? through.urlWithCredentials);
-  through.misbehave(misbehaviour ?? null);
-  const transport = newTransport({ ...(name.endsWith('trusted') && { tls: {} }), timeout: { handshake: 250 } });
-  const connection = transport.open(url, byHand).setTunnel('127.0.0.1', { port: server.port });
-  return { transport, connection };
-}
-
-describe('U6 U14 hasConnectedToProxy', () => {
-  test.each(FAILURES)('is $reached after $name, by connect and by request; then it works again', async (failure) => {
-    const [server, through] = [await origin('https'), await proxy(failure.via, { auth: AUTH })];
-    const { transport, connection } = await openFailing(failure, server, through);
-    expect(connection.hasConnectedToProxy).toBe(false);
-    for (const attempt of [() => connection.connect(), () => connection.request('GET', '/')]) {
-      const error = await failureOf(attempt(), failure.expected);
-      expect(error).toMatchObject({ phase: failure.phase, hasConnectedToProxy: failure.reached });
-      expect(connection).toMatchObject({ hasConnectedToProxy: failure.reached, isClosed: true, isConnected: false });
-      expectNoSecrets(error);
-    }
-    await expectNothingLeft(transport, through, server);
-    expect(server.requests).toEqual([]);
-    if (failure.misbehaviour === undefined) return;
-    through.misbehave(null);
-    await ask(connection);
-    expect([connection.hasConnectedToProxy, server.requests.length]).toEqual([true, 1]);
-    await connection.close();
-    expect(connection.hasConnectedToProxy).toBe(false);
-  });
-
-  test('is false on a direct route, also when it works', async () => {
-    const server = await origin();
-    const connection = newTransport().open(server.url, byHand);
-    await ask(connection);
-    expect(connection).toMatchObject({ isConnected: true, hasConnectedToProxy: false });
-  });
-
-  test('tells of a TLS fault of the proxy', async () => {
-    const through = await proxy('https');
-    const connection = newTransport({ proxyTls: {} }).open(through.url, byHand).setTunnel('a.example');
-    await failureOf(connection.connect(), ProxyTlsError);
-    expect(connection.hasConnectedToProxy).toBe(false);
-  });
 });

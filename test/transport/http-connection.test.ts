@@ -188,6 +188,7 @@ describe('what is closed', () => {
     void connection.close();
     expect(await ask(connection, '/good')).toBe('good');
     await failure;
+    expect([connection.info?.requestCount, server.connectionCount]).toEqual([1, 2]);
   });
 
   test('by the transport stays so', async () => {
@@ -196,8 +197,7 @@ describe('what is closed', () => {
     const connection = transport.open(server.url, { http_proxy: null });
     await connection.request('GET', '/');
     const failure = failureOf(connection.getResponse(), ClosedError);
-    await transport.close();
-    await failure;
+    await Promise.all([transport.close(), connection.close(), failure]);
     expect(connection.isClosed).toBe(true);
     await failureOf(connection.connect(), ClosedError);
     await failureOf(connection.request('GET', '/'), ClosedError);

@@ -114,6 +114,7 @@ export class HttpConnection {
     if (this.#isSpent) void this.#discard(this.#pool);
     const { main } = this.#ways;
     const attempt = this.#newAttempt('CONNECT', main);
+    attempt.isAuthenticating = draftRequest('GET', main, {}).showsCredentials;
     const { key, dial } = this.#agent(main, null).way(main.origin);
     this.#attempt = attempt;
     this.#hasForwardedByHand = false;
