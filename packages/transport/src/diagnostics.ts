@@ -8,7 +8,7 @@ import type { Timings } from './timings.ts';
 
 /**
  * What subscribers of `node:diagnostics_channel` get, masked throughout. While a channel has no subscriber, nothing is
- * made for it.
+ * made for it. What a subscriber throws does not reach the request: Node raises it as an uncaught exception.
  */
 export interface RequestEvent {
   /** Number of the request within this process; tells apart what belongs to which. */
@@ -72,6 +72,7 @@ export function publishEnd(attempt: Attempt, status: number, isComplete: boolean
 
 export function publishError(attempt: Attempt, error: unknown): void {
   if (!requestError.hasSubscribers) return;
+  attempt.finish();
   const { timings, reusedConnection } = attempt;
   requestError.publish(withFacts(attempt, { error, timings, reusedConnection }));
 }
