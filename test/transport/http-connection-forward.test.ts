@@ -33,7 +33,8 @@ const HOWS: readonly Forwarding[] = (['http', 'https'] as const).flatMap((via) =
   {
     how: `by an ${via} proxy that is opened by hand`,
     via,
-    open: (through, _, options) => newTransport(options).open(through.urlWithCredentials, { http_proxy: null }),
+    open: (through, _, options) =>
+      newTransport(options).open(`${through.urlWithCredentials}/of?no#use`, { http_proxy: null }),
   },
 ]);
 

@@ -23,7 +23,7 @@ describe.each([
 
   test('U4 U5 setTunnel sends CONNECT, with its headers for the proxy alone, and Host', async () => {
     const [server, through] = [await origin(scheme), await proxy(via, { auth: AUTH })];
-    const connection = newTransport().open(through.urlWithCredentials, byHand);
+    const connection = newTransport().open(`${through.urlWithCredentials}/of?no#use`, byHand);
     expect(connection).toMatchObject({ host: '127.0.0.1', port: through.port, proxyIsTunneling: false });
     const headers = { 'X-Extra': 'for you', 'User-Agent': 'mine' };
     expect(connection.setTunnel('127.0.0.1', { port: server.port, headers, secure })).toBe(connection);
