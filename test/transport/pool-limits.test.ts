@@ -210,8 +210,39 @@ describe('pools without connections are forgotten, together with their agents', 
       const env = { OPTIONS: JSON.stringify({ ...options, requests }), PASSWORD: SECRETS.proxyPassword };
       const { output, errors } = await runScript(COUNT_AGENTS, env);
       expect(errors).toBe('');
-      expect(JSON.parse(output)).toEqual(left);
+      const { agents, ...counted } = JSON.parse(output);
+      expect(counted).toEqual({ hops: left.hops, open: left.open });
+      // The last request's is still in the registers of the function that waits for its end, or it is not.
+      expect([left.agents, left.agents + 1]).toContain(agents);
     },
     PROCESS_TIMEOUT,
   );
 });
+
+/** Sends uploads over connections that are kept, and counts the requests in this process that are not garbage. */
+const COUNT_REQUESTS = `
+  import { ClientRequest } from 'node:http';
+  import { queryObjects } from 'node:v8';
+  import { createCa, startOrigin, startProxy } from '@cloudlane/testing';
+  import { Transport } from '@cloudlane/transport';
+  const ca = await createCa();
+  const server = await startOrigin({ tls: await ca.issue({ names: ['127.0.0.1'] }) });
+  const proxy = await startProxy();
+  const transport = new Transport({ tls: { ca: ca.certificate } });
+  for (const http_proxy of [null, proxy.url]) {
+    const request = { url: server.url, http_proxy, method: 'PUT', body: 'x'.repeat(1000) };
+    for (const _ of [1, 2]) for await (const _ of (await transport.send(request)).body);
+  }
+  await new Promise(setImmediate);
+  console.log(JSON.stringify(transport.connections.map(String)), queryObjects(ClientRequest, { format: 'count' }));
+  for (const each of [transport, proxy, server]) await each.close();`;
+
+test(
+  'an idle connection keeps nothing of the requests that it has carried',
+  async () => {
+    const { output, errors } = await runScript(COUNT_REQUESTS);
+    expect(errors).toBe('');
+    expect(output).toMatch(/^\["<Tunnel.*IDLE, Request Count: 2\]>","<HTTP.*IDLE, Request Count: 2\]>"\] 0\n$/);
+  },
+  PROCESS_TIMEOUT,
+);

@@ -227,6 +227,8 @@ export class SocketPool {
     // Node leaves its own mark; it would keep the finished request alive, headers and all.
     Reflect.set(dialled.socket, '_httpMessage', null);
     connection.request = null;
+    // Who has dialled the connection may be known to it as long as it lives; the request, with its body, must not.
+    if (connection.attempt) connection.attempt.onTimeoutsChanged = () => {};
     connection.attempt = null;
     if (connection.requestCount > 1) lane.keepsOpen = true;
     const isKept = this.#limits.keepAlive && !this.#isClosed;
