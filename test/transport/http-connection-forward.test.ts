@@ -212,3 +212,14 @@ describe('a connection refuses URLs of other origins', () => {
     else await failureOf(connection.request('GET', target), InvalidOptionError);
   });
 });
+
+test('what was connected before its first request is not waited for', async () => {
+  const [server, through] = [await origin(), await proxy()];
+  const connection = newTransport().open(server.url, { http_proxy: through.url });
+  await connection.connect();
+  await connection.request('POST', '/', { body: 'whole' });
+  const response = await connection.getResponse();
+  response.body.resume();
+  expect(response.timings.queue).toBeNull();
+  expect(through.connectionCount).toBe(1);
+});

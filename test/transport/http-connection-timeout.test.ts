@@ -233,3 +233,24 @@ describe('a signal', () => {
     expect(server.connectionCount).toBe(1);
   });
 });
+
+describe('the total deadline of a request under way', () => {
+  test('can be shortened', async () => {
+    const server = await origin('http', { handler: () => {} });
+    const connection = newTransport().open(server.url, { http_proxy: null });
+    await connection.request('GET', '/');
+    const failure = failureOf(connection.getResponse(), TimeoutError);
+    connection.timeout = 100;
+    expect(await failure).toMatchObject({ deadline: 'total', milliseconds: 100 });
+  });
+
+  test('can be lengthened', async () => {
+    const server = await origin('http', {
+      handler: (_, response) => void setTimeout(() => response.end('late'), 400),
+    });
+    const connection = newTransport().open(server.url, { http_proxy: null, timeout: 200 });
+    await connection.request('GET', '/');
+    connection.timeout = 0;
+    expect(await text((await connection.getResponse()).body)).toBe('late');
+  });
+});

@@ -436,6 +436,15 @@ describe('close()', () => {
     await transport.close();
   });
 
+  test('twice at once resolves both calls', async () => {
+    const server = await origin('http', { handler: () => {} });
+    const transport = newTransport();
+    const failure = failureOf(transport.send({ url: server.url, http_proxy: null }), ClosedError);
+    await server.waitForRequests(1);
+    await Promise.all([transport.close(), transport.close()]);
+    await failure;
+  });
+
   test('fails a body that is being read', async () => {
     const server = await origin('http', { handler: (_, response) => void response.writeHead(200).write('half') });
     const transport = newTransport();

@@ -41,6 +41,17 @@ describe('C2 http is forwarded', () => {
     ]);
   });
 
+  test('with the final dot of a full name for who looks it up, and without it in Host', async () => {
+    const server = await origin();
+    const through = await proxy('http', { hosts: { 'origin.example': '127.0.0.1' } });
+    const authority = `origin.example:${server.port}`;
+    await getText(newTransport(), { url: `http://origin.example.:${server.port}/a`, http_proxy: through.url });
+    expect(through.hops).toMatchObject([
+      { target: `http://origin.example.:${server.port}/a`, headers: { host: authority } },
+    ]);
+    expect(server.requests).toHaveLength(1);
+  });
+
   test('and the request’s own header wins over the proxy’s', async () => {
     const [server, through] = [await origin(), await proxy()];
     const http_proxy = { url: through.url, headers: { 'X-Tenant': 'proxy' } };

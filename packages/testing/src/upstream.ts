@@ -44,7 +44,7 @@ export class Upstream {
     for (const [name, address] of Object.entries(options.hosts ?? {})) {
       const place = parseAuthority(address) ?? parseAuthority(`[${address}]`);
       if (!place || !isLoopback(place.host)) throw new TypeError(`hosts: ${address} is not a loopback address`);
-      this.#hosts.set(name.toLowerCase(), address);
+      this.#hosts.set(regularName(name), address);
     }
     this.#next = options.upstreamProxy === undefined ? null : parseNextProxy(options.upstreamProxy);
     if (this.#next) this.#place(this.#next.authority, undefined);
@@ -153,7 +153,7 @@ export class Upstream {
     const named = parseAuthority(authority);
     const port = named?.port ?? defaultPort;
     if (!named || port === undefined) throw new UpstreamError('malformed', `Not an authority: ${authority}`);
-    const mapped = this.#hosts.get(named.host.toLowerCase());
+    const mapped = this.#hosts.get(regularName(named.host));
     if (mapped !== undefined) {
       const place = isIP(mapped) ? { host: mapped } : parseAuthority(mapped);
       return { host: place?.host ?? named.host, port: place && 'port' in place ? (place.port ?? port) : port };
@@ -177,6 +177,11 @@ function isSafe(request: IncomingMessage): boolean {
 }
 
 /** Resolves with the event; a failure before it rejects, one after it is for others to see. */
+/** A full name is the same with its final dot and without. */
+function regularName(name: string): string {
+  return name.toLowerCase().replace(/\.$/, '');
+}
+
 function settled(socket: Socket, event: string, target: string): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once(event, () => resolve());

@@ -43,7 +43,8 @@ function createRequest({ attempt, agent, origin, method, path, headers }: Exchan
       host: origin.host,
       port: origin.port,
       path,
-      headers,
+      // Node would keep the final dot of a fully qualified name.
+      headers: origin.host.endsWith('.') ? { Host: origin.hostHeader, ...headers } : headers,
       [EXCHANGE]: { attempt, origin },
     } as http.RequestOptions);
   } catch (error) {
@@ -98,7 +99,7 @@ export class Exchange {
       .on('close', () => this.#response ?? this.#fail(new Error('the connection was closed without an answer')));
     this.#plan.signal?.addEventListener('abort', this.#onAbort, { once: true });
     this.#attempt.onTimeoutsChanged = () => this.#applyTimeouts();
-    this.#stopTotal = startDeadline(this.#attempt.totalLeft, () => this.#stop(this.#attempt.timedOut('total')));
+    this.#startTotal();
     void this.#send();
   }
 
@@ -169,8 +170,14 @@ export class Exchange {
 
   #applyTimeouts(): void {
     if (this.#isOver) return;
+    this.#startTotal();
     this.#socket?.setTimeout(this.#attempt.timeouts.idle);
     if (this.#attempt.phase === 'response') this.#awaitFirstByte();
+  }
+
+  #startTotal(): void {
+    this.#stopTotal();
+    this.#stopTotal = startDeadline(this.#attempt.totalLeft, () => this.#stop(this.#attempt.timedOut('total')));
   }
 
   #awaitFirstByte(): void {
@@ -189,7 +196,11 @@ export class Exchange {
     const destroy = response.destroy;
     response.destroy = (error) => destroy.call(response, error && asError(attempt.translate(error)));
     response.once('close', () => this.#finish());
-    response.once('end', () => this.#finish());
+    response.once('end', () => {
+      this.#finish();
+      // Who refuses a request may never read the rest of it.
+      if (this.#isRefused() && !this.#request.writableFinished) this.#request.destroy();
+    });
     const { statusCode: status = 0, statusMessage: statusText = '', headers } = response;
     if (attempt.route.kind !== 'forward' || !isProxyAnswer(status, headers)) return this.#resolve(response);
     this.#isRefusal = true;

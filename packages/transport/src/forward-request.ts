@@ -17,7 +17,9 @@ export function toAbsoluteForm(request: ClientRequest, origin: Origin): void {
   if (/^https?:/i.test(path))
     throw new InvalidOptionError('path', "is a whole URL, as for a proxy: switch off the client's own proxy setting");
   // RFC 9112 §3.2.4: the absolute form of an asterisk is an empty path.
-  request.path = `${scheme}://${origin.hostHeader}${path === '*' ? '' : path}`;
+  // With the final dot of a full name: it is the proxy that looks it up.
+  const authority = origin.host.endsWith('.') ? origin.authority : origin.hostHeader;
+  request.path = `${scheme}://${authority}${path === '*' ? '' : path}`;
   rewriteHead(request, (head) => head.replace(` ${path} `, () => ` ${request.path} `));
 }
 

@@ -67,8 +67,6 @@ function forwarderHeaders({ forwarder }: ConnectionWay, { proxyAuthorization }: 
 export interface PendingRequest {
   readonly exchange: Exchange;
   readonly attempt: Attempt;
-  /** Whether the last byte of the request is on its way. */
-  isSent: boolean;
   /** Whether somebody waits for the answer. */
   isAwaited: boolean;
 }
@@ -83,11 +81,7 @@ export function startRequest(plan: ExchangePlan): PendingRequest {
   try {
     const exchange = new Exchange(plan);
     exchange.answer.catch((error: unknown) => publishError(attempt, error));
-    const pending: PendingRequest = { exchange, attempt, isSent: false, isAwaited: false };
-    void exchange.sent.then(() => {
-      pending.isSent = true;
-    });
-    return pending;
+    return { exchange, attempt, isAwaited: false };
   } catch (error) {
     publishError(attempt, error);
     throw error;

@@ -75,7 +75,7 @@ export class HttpConnection {
   /**
    * The deadlines, in milliseconds; a number is `total`. Setting some changes them from now on: `connect` and
    * `handshake` for the next time that it connects, `firstByte` and `idle` also for what is under way, counted anew.
-   * `total` covers a call of `connect()`, or a request from the call to the last byte of its answer.
+   * `total` covers a call of `connect()`, or a request from the call to the last byte of its answer, also one under way.
    *
    * @throws InvalidOptionError when set to what is no deadline
    */
@@ -182,10 +182,6 @@ export class HttpConnection {
         this.#pending = null;
         this.#response = response;
       }
-      message.once('end', () => {
-        // Who refuses a request may never read the rest of it.
-        if (response.status >= 300 && !pending.isSent) void this.#discard(pool);
-      });
       if (isBodiless(message)) await endOf(message);
       return response;
     } catch (error) {
@@ -321,7 +317,7 @@ export class HttpConnection {
     this.#pool = this.#registry.createOwnPool();
     this.#response = null;
     this.#hasForwardedByHand = false;
-    if (!this.#registry.isClosed) await pool.close();
+    await pool.close();
   }
 }
 

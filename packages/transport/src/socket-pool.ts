@@ -58,7 +58,7 @@ export class SocketPool {
     }
     this.#isRetired = false;
     const lane = this.#lane(key);
-    const idle = mayReuse(lane, attempt) ? takeUsable(lane) : null;
+    const idle = mayReuse(lane, attempt) ? takeUsable(lane) : takeUnused(lane);
     if (idle) {
       this.#bind(idle, request, attempt);
       return;
@@ -138,7 +138,12 @@ export class SocketPool {
     attempt?.stop(closed);
     if (dialled === null) connection.dialling.abort(closed);
     return new Promise((resolve) => {
-      connection.onRemoved = resolve;
+      const { onRemoved } = connection;
+      // Whoever closed it before waits for the same.
+      connection.onRemoved = () => {
+        onRemoved();
+        resolve();
+      };
       dialled?.socket.destroy();
     });
   }
@@ -324,6 +329,12 @@ function takeUsable(lane: Lane): PooledConnection | null {
     connection.spoil();
   }
   return null;
+}
+
+// As good as a fresh one.
+function takeUnused({ idle }: Lane): PooledConnection | null {
+  const index = idle.findIndex(({ requestCount, isUsable }) => requestCount === 0 && isUsable);
+  return index === -1 ? null : (idle.splice(index, 1)[0] ?? null);
 }
 
 // RFC 9112 §C.2.2 (Keep-Alive): a second is left for a request that is on its way when the server closes.
