@@ -6,6 +6,7 @@ import { InvalidOptionError, InvalidProxyUrlError } from '@cloudlane/proxy';
 import { createCa, type LabHost, type Misbehaviour, startSocks } from '@cloudlane/testing';
 import {
   ProxyAuthenticationError,
+  ProxyError,
   ProxyProtocolError,
   ProxyTlsError,
   ProxyTunnelError,
@@ -335,13 +336,14 @@ describe('of axios', () => {
     expect(String((await causeOf(sent, ProxyAuthenticationError)).body)).toBe('later');
   });
 
-  test.each<[string, Misbehaviour]>([
-    ['an end', { kind: 'end' }],
-    ['half a header', { kind: 'half-header' }],
-  ])('A3 %s during CONNECT fails at once', async (_, misbehaviour) => {
+  test.each<[string, Misbehaviour, string]>([
+    ['an end', { kind: 'end' }, 'ERR_PROXY_RESET'],
+    ['half a header', { kind: 'half-header' }, 'ERR_PROXY_PROTOCOL'],
+  ])('A3 %s during CONNECT fails at once', async (_, misbehaviour, code) => {
     const through = await proxy('http', { misbehaviour });
     const transport = newTransport();
-    await causeOf(transport.axios.get('https://x.example', { http_proxy: through.url }), ProxyProtocolError);
+    const error = await causeOf(transport.axios.get('https://x.example', { http_proxy: through.url }), ProxyError);
+    expect(error.code).toBe(code);
     await expectNothingLeft(transport, through);
   });
 

@@ -63,9 +63,9 @@ const REFUSALS: readonly Row[] = [
   {
     name: 'an end during CONNECT',
     misbehaviour: { kind: 'end' },
-    expected: ProxyProtocolError,
-    facts: { ...duringConnect, code: 'ERR_PROXY_PROTOCOL' },
-    says: "the proxy's answer to CONNECT cannot be read: the connection ended before it was complete",
+    expected: ProxyError,
+    facts: { ...duringConnect, code: 'ERR_PROXY_RESET', retryable: true },
+    says: 'the proxy ended the connection during CONNECT: it hung up',
   },
   {
     name: 'half a header',

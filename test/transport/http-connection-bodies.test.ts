@@ -119,7 +119,7 @@ test('U14 100 failures, each of which closes its connection, and then a good ans
 describe.each(WAYS)('what is sent to an %s origin by the way %s', (scheme, via) => {
   test('arrives whole, with progress, on one connection', async () => {
     const { server, first, request } = await openWay(scheme, via);
-    const connection = newTransport().open(request.url, request);
+    const connection = newTransport().open(request.url, { http_proxy: request.http_proxy });
     const chunks = ['one', 'two', 'three'];
     const bodies = [chunks.join(''), Buffer.from(chunks.join('')), () => Readable.from(chunks)] as const;
     for (const [index, each] of bodies.entries()) {
@@ -153,7 +153,7 @@ describe.each(WAYS)('what is sent to an %s origin by the way %s', (scheme, via) 
       answer = () => void response.end('answer');
     };
     const { server, request } = await openWay(scheme, via, { origin: { handler } });
-    const connection = newTransport().open(request.url, request);
+    const connection = newTransport().open(request.url, { http_proxy: request.http_proxy });
     await connection.request('PUT', '/', { body: 'sent' });
     await server.waitForRequests(1);
     let isThere = false;

@@ -18,7 +18,7 @@ async function ask(connection: HttpConnection, target = '/'): Promise<string> {
 describe.each(WAYS)('a connection to an %s origin by the way %s that is being opened', (scheme, via) => {
   test('takes no other step, and opens no second one', async () => {
     const { first, request } = await openWay(scheme, via);
-    const connection = newTransport().open(request.url, request);
+    const connection = newTransport().open(request.url, { http_proxy: request.http_proxy });
     const connecting = connection.connect();
     expect(connection).toMatchObject({ isConnected: false, isClosed: false, info: { state: 'CONNECTING' } });
     await failureOf(connection.connect(), InvalidOptionError);
@@ -37,7 +37,7 @@ describe.each(WAYS)('a connection to an %s origin by the way %s that is being op
 
 test('a request that cannot be sent changes nothing', async () => {
   const { through, first, request } = await openWay('https', 'http');
-  const connection = newTransport().open(request.url, request);
+  const connection = newTransport().open(request.url, { http_proxy: request.http_proxy });
   await ask(connection);
   for (const [method, target, headers] of [
     ['GE T', '/', {}],

@@ -20,7 +20,7 @@ describe.each(WAYS)('a connection to an %s origin by the way %s', (scheme, via) 
   test('U7 opens nothing by itself, one connection at the first request, and carries the next ones', async () => {
     const { server, first, request } = await openWay(scheme, via);
     const transport = newTransport();
-    const connection = transport.open(request.url, request);
+    const connection = transport.open(request.url, { http_proxy: request.http_proxy });
     expect([connection.isClosed, connection.isConnected, connection.info]).toEqual([true, false, null]);
     expect(first.connectionCount).toBe(0);
     for (const count of [1, 2, 3]) {
@@ -34,7 +34,7 @@ describe.each(WAYS)('a connection to an %s origin by the way %s', (scheme, via) 
 
   test.each([null, 'body'])('U7 uses the connection that connect() opened, for a body of %p', async (body) => {
     const { first, request } = await openWay(scheme, via);
-    const connection = newTransport().open(request.url, request);
+    const connection = newTransport().open(request.url, { http_proxy: request.http_proxy });
     await connection.connect();
     const { id } = connection.info ?? {};
     expect(connection.info).toMatchObject({ state: 'IDLE', requestCount: 0 });
@@ -47,7 +47,7 @@ describe.each(WAYS)('a connection to an %s origin by the way %s', (scheme, via) 
   test('U15 can be used again after close(), by the same way', async () => {
     const { server, through, first, request } = await openWay(scheme, via);
     const transport = newTransport();
-    const connection = transport.open(request.url, request);
+    const connection = transport.open(request.url, { http_proxy: request.http_proxy });
     for (const count of [1, 2]) {
       await ask(connection);
       await connection.close();
@@ -162,7 +162,7 @@ describe.each(WAYS)('close() of a connection to an %s origin by the way %s', (sc
     const handler = step === 'body' ? half : silent;
     const { server, first, request } = await openWay(scheme, via, { origin: { handler } });
     const transport = newTransport();
-    const connection = transport.open(request.url, request);
+    const connection = transport.open(request.url, { http_proxy: request.http_proxy });
     const run = async (): Promise<unknown> => {
       if (step === 'connect') return connection.connect();
       await connection.request('GET', '/');
@@ -226,7 +226,7 @@ describe('what is closed', () => {
     const { server, first, request } = await openWay(scheme, via);
     const transport = newTransport();
     for (let cycle = 0; cycle < cycles; cycle += 1) {
-      const connection = transport.open(request.url, request);
+      const connection = transport.open(request.url, { http_proxy: request.http_proxy });
       if (cycle % 2 === 0) await ask(connection);
       else await connection.connect();
       await connection[Symbol.asyncDispose]();

@@ -37,7 +37,7 @@ const CLOSED = {
 function rowsOf(phase: SocksPhase, version: 4 | 5): Row[] {
   const closed = {
     expected: SocksError,
-    facts: { ...handshake, code: 'ERR_SOCKS', step: STEPS[phase], replyCode: null, retryable: true },
+    facts: { ...handshake, code: 'ERR_SOCKS', step: STEPS[phase], replyCode: null, retryable: phase !== 'auth' },
     says: `the SOCKS proxy closed the connection ${CLOSED[phase]}; some do so instead of saying no`,
   };
   const silent = {

@@ -1,11 +1,4 @@
-import {
-  type HttpProxy,
-  InvalidOptionError,
-  type ProxyMap,
-  type ProxyServer,
-  type Route,
-  resolveRoute,
-} from '@cloudlane/proxy';
+import { type HttpProxy, InvalidOptionError, listProxies, type ProxyServer, type Route } from '@cloudlane/proxy';
 import type { Origin } from './origin.ts';
 import { ConnectionRegister } from './pooled-connection.ts';
 import { basicCredentials } from './request-headers.ts';
@@ -20,7 +13,7 @@ import {
   SocksAgent,
   TunnelAgent,
 } from './route-agents.ts';
-import { SocketPool } from './socket-pool.ts';
+import { type PoolLimits, SocketPool } from './socket-pool.ts';
 import { LONGEST } from './timeouts.ts';
 import { type TlsOptions, type TlsProfile, TlsProfiles } from './tls.ts';
 import type { ResolvedTransportOptions } from './transport-options.ts';
@@ -46,42 +39,38 @@ export class AgentRegistry {
   readonly tlsProfiles: TlsProfiles = new TlsProfiles();
   readonly connections: ConnectionRegister = new ConnectionRegister();
   readonly #options: ResolvedTransportOptions;
-  readonly #agents = new Map<string, KnownAgent>();
-  /** Pools that are their users' own, as long as they have connections. */
-  readonly #ownPools = new Set<SocketPool>();
+  /** Those that have connections, by all that tells them apart. */
+  readonly #agents = new Map<string, RouteAgent>();
+  /** The same pools, and those of single connections, with the proxy they lead through. */
+  readonly #pools = new Map<SocketPool, ProxyServer | null>();
   #isClosed = false;
 
   constructor(options: ResolvedTransportOptions) {
     this.#options = options;
   }
 
-  /** The agent for a route, made if there is none. An agent without connections is forgotten. */
-  get(route: Route, origin: Origin, settings: AgentSettings): RouteAgent {
-    const recipe = this.#recipe(route, origin, settings);
-    const key = JSON.stringify(recipe.key);
-    const known = this.#agents.get(key);
-    if (known) return known.agent;
-    const pool = new SocketPool(this.#options, this.connections, () => this.#forget(key, made));
-    const agent = recipe.make(pool, this.#options.keepAlive);
-    const made: KnownAgent = { agent, proxy: route.kind === 'direct' ? null : route.proxy };
-    this.#agents.set(key, made);
-    return agent;
-  }
-
   get isClosed(): boolean {
     return this.#isClosed;
   }
 
-  /** A pool of one connection, shared with nobody; to be passed to `make`, and to `track` before each use. */
-  createOwnPool(): SocketPool {
-    const limits = { maxSockets: 1, maxIdleSockets: 1, idleTimeout: LONGEST, keepAlive: true };
-    const pool: SocketPool = new SocketPool(limits, this.connections, () => this.#ownPools.delete(pool));
-    return pool;
+  /** The agent for a route, made if there is none. It is kept while it has connections. */
+  get(route: Route, origin: Origin, settings: AgentSettings): RouteAgent {
+    const recipe = this.#recipe(route, origin, settings);
+    const key = JSON.stringify(recipe.key);
+    const known = this.#agents.get(key);
+    if (known) return known;
+    const pool = this.#createPool(this.#options, route.kind === 'direct' ? null : route.proxy, {
+      used: () => this.#agents.set(key, agent),
+      emptied: () => this.#agents.get(key) === agent && this.#agents.delete(key),
+    });
+    const agent = recipe.make(pool, this.#options.keepAlive);
+    return agent;
   }
 
-  /** Notes that a pool is about to have connections, so that `close` ends them. */
-  track(pool: SocketPool): void {
-    this.#ownPools.add(pool);
+  /** A pool of one connection, shared with nobody; to be passed to `make`. */
+  createOwnPool(): SocketPool {
+    const limits = { maxSockets: 1, maxIdleSockets: 1, idleTimeout: LONGEST, keepAlive: true };
+    return this.#createPool(limits, null);
   }
 
   /** An agent over a pool of the caller's own, which is shared with nobody else. */
@@ -91,20 +80,36 @@ export class AgentRegistry {
 
   /** Lets the connections through the proxies of a setting go soon, unless somebody uses them again. */
   retire(setting: HttpProxy): void {
-    const proxies = proxiesOf(setting);
-    for (const { agent, proxy } of this.#agents.values()) {
-      if (proxy !== null && proxies.some((each) => isSame(each, proxy))) agent.pool.retire();
+    const proxies = listProxies(setting);
+    for (const [pool, proxy] of this.#pools) {
+      if (proxy !== null && proxies.some((each) => isSame(each, proxy))) pool.retire();
     }
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    const pools = [...[...this.#agents.values()].map(({ agent }) => agent.pool), ...this.#ownPools];
-    await Promise.all(pools.map((pool) => pool.close()));
+    await Promise.all([...this.#pools.keys()].map((pool) => pool.close()));
   }
 
-  #forget(key: string, known: KnownAgent): void {
-    if (this.#agents.get(key) === known) this.#agents.delete(key);
+  #createPool(
+    limits: PoolLimits,
+    proxy: ProxyServer | null,
+    hooks?: { readonly used: () => unknown; readonly emptied: () => unknown },
+  ): SocketPool {
+    const isClosed = (): boolean => this.#isClosed;
+    return new SocketPool(limits, this.connections, {
+      get isClosed() {
+        return isClosed();
+      },
+      used: (pool) => {
+        this.#pools.set(pool, proxy);
+        hooks?.used();
+      },
+      emptied: (pool) => {
+        this.#pools.delete(pool);
+        hooks?.emptied();
+      },
+    });
   }
 
   #recipe(route: Route, origin: Origin, settings: AgentSettings): AgentRecipe {
@@ -154,11 +159,6 @@ export class AgentRegistry {
   }
 }
 
-interface KnownAgent {
-  readonly agent: RouteAgent;
-  readonly proxy: ProxyServer | null;
-}
-
 function checkSocks(proxy: ProxyServer, { host }: Origin): void {
   if (proxy.scheme.startsWith('socks4') && host.includes(':'))
     throw new InvalidOptionError(
@@ -176,19 +176,4 @@ function isSame(one: ProxyServer, other: ProxyServer): boolean {
     return [scheme, host, port, credentials?.username, credentials?.password, Object.entries(headers)];
   };
   return one === other || JSON.stringify(facts(one)) === JSON.stringify(facts(other));
-}
-
-function proxiesOf(setting: HttpProxy | undefined): ProxyServer[] {
-  if (setting === null || setting === undefined) return [];
-  if (isMap(setting)) {
-    return Object.entries(setting).flatMap(([key, each]) => (key === 'noProxy' ? [] : proxiesOf(each)));
-  }
-  const isBare = typeof setting === 'string' || setting instanceof URL;
-  const http_proxy = isBare ? setting : { ...setting, noProxy: [] };
-  const route = resolveRoute('http://cloudlane.invalid', { http_proxy, trustEnv: false });
-  return route.kind === 'direct' ? [] : [route.proxy];
-}
-
-function isMap(setting: Exclude<HttpProxy, null>): setting is ProxyMap {
-  return typeof setting === 'object' && !(setting instanceof URL) && !('url' in setting);
 }

@@ -52,6 +52,8 @@ export class Attempt {
   hasConnectedToProxy = false;
   /** Whether the proxy is shown credentials. */
   isAuthenticating = false;
+  /** Whether anything has come on a connection that had carried others before. */
+  hasHeard = false;
   /** To be called when `timeouts` has changed under the request's feet. */
   onTimeoutsChanged: () => void = () => {};
   /** The connection that carries the request, once there is one. */
@@ -160,7 +162,7 @@ export class Attempt {
    */
   isStale(error: unknown): boolean {
     const isBefore = this.phase === 'request' || this.phase === 'response';
-    return error instanceof ResetError && this.reusedConnection && isBefore && this.isRepeatable;
+    return error instanceof ResetError && this.reusedConnection && isBefore && !this.hasHeard && this.isRepeatable;
   }
 
   /** The same once more, on a fresh connection. */

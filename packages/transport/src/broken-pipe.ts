@@ -24,7 +24,12 @@ export function outliveBrokenPipe<S extends Socket>(socket: S): S {
       if (socket.bytesRead !== before || socket.isPaused()) timer = setTimeout(check, GRACE, socket.bytesRead);
       else done(error);
     }
-    socket.once('end', () => void setImmediate(done, error));
+    const end = (): void => {
+      clearTimeout(timer);
+      setImmediate(done, error);
+    };
+    if (socket.readableEnded) end();
+    else socket.once('end', end);
     socket.once('close', () => clearTimeout(timer));
   };
   const guard =

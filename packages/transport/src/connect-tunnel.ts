@@ -37,7 +37,9 @@ function readReply(socket: Socket, attempt: Attempt): Promise<ConnectReply> {
   const broken = (why: string): ProxyProtocolError =>
     new ProxyProtocolError(`${attempt}: the proxy's answer to CONNECT cannot be read: ${why}`, attempt.facts());
   return new Promise((resolve, reject) => {
+    let hasHeard = false;
     const onData = (chunk: Buffer): void => {
+      hasHeard = true;
       try {
         const reply = parser.push(chunk);
         if (reply) settle(() => resolve(reply));
@@ -45,7 +47,9 @@ function readReply(socket: Socket, attempt: Attempt): Promise<ConnectReply> {
         settle(() => reject(error instanceof ConnectReplyError ? broken(error.message) : error));
       }
     };
-    const onEnd = (): void => settle(() => reject(broken('the connection ended before it was complete')));
+    // Without a word it is no answer that breaks off: as a reset.
+    const onEnd = (): void =>
+      settle(() => reject(hasHeard ? broken('the connection ended before it was complete') : new Error('it hung up')));
     const onError = (error: Error): void => settle(() => reject(error));
     const settle = (done: () => void): void => {
       socket.pause();

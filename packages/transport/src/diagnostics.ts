@@ -28,6 +28,7 @@ export interface RequestPhaseEvent extends RequestEvent {
 
 /** `cloudlane:request:end`: an answer, whatever its status, was read or given up by its reader. */
 export interface RequestEndEvent extends RequestEvent {
+  /** 0 for `HttpConnection.connect`, which has opened a connection and asked for nothing. */
   readonly status: number;
   readonly timings: Timings;
   readonly reusedConnection: boolean;
@@ -43,7 +44,7 @@ export interface RequestErrorEvent extends RequestEvent {
   readonly reusedConnection: boolean;
 }
 
-/** `cloudlane:connection:open` and `cloudlane:connection:close`. */
+/** `cloudlane:connection:open` and `cloudlane:connection:close`; the latter also for one that has left HTTP (an upgrade). */
 export interface ConnectionEvent {
   readonly connection: ConnectionInfo;
 }

@@ -63,9 +63,11 @@ export interface SocksDialect {
 /** Through a SOCKS proxy to the origin. */
 export function dialSocks(proxy: ProxyServer, dialect: SocksDialect, origin: Origin, tls: TlsProfile | null): Dial {
   return (attempt, signal) =>
-    guarded(attempt, signal, async (own) => {
+    guarded(attempt, signal, async (own, isOver) => {
       const { host: name, port } = origin;
       const host = dialect.looksUp && net.isIP(name) === 0 ? await lookUp(name, dialect, attempt) : name;
+      // Look-ups cannot be broken off.
+      if (isOver()) throw new Error('given up during the look-up');
       const hop = await reachProxy(proxy, null, attempt, own);
       attempt.phase = 'proxy-handshake';
       const credentials = proxy.credentials ?? null;
@@ -97,7 +99,11 @@ async function reachOrigin(
 type Own = <S extends Socket>(socket: S) => S;
 
 // One frame around every dial: its two deadlines, the abort, the translation of errors, and no socket left behind.
-async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) => Promise<Dialled>): Promise<Dialled> {
+async function guarded(
+  attempt: Attempt,
+  signal: AbortSignal,
+  run: (own: Own, isOver: () => boolean) => Promise<Dialled>,
+): Promise<Dialled> {
   const sockets: Socket[] = [];
   let isOver = false;
   let stop: (error: unknown) => void = () => {};
@@ -106,12 +112,11 @@ async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) =>
   });
   const own: Own = (socket) => {
     // Errors after the dial are the pool's; during it they reach us through the step that waits.
-    socket.on('error', () => {});
+    socket.on('error', ignore);
     sockets.push(socket);
-    // Opened by a step that went on after the end: a name that was still being looked up.
-    if (isOver) socket.destroy();
     return outliveBrokenPipe(socket);
   };
+  const isOverNow = (): boolean => isOver;
   const abort = (): void => {
     attempt.stop(signal.reason);
     stop(signal.reason);
@@ -128,7 +133,7 @@ async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) =>
     const running = run((socket) => {
       if (sockets.length === 0) socket.once('connect', connected);
       return own(socket);
-    });
+    }, isOverNow);
     running.catch(() => {});
     return await Promise.race([running, stopped]);
   } catch (error) {
@@ -143,6 +148,9 @@ async function guarded(attempt: Attempt, signal: AbortSignal, run: (own: Own) =>
     stopHandshake();
   }
 }
+
+// Not a closure: it lives as long as the connection, and so would the request that it was dialled for.
+function ignore(): void {}
 
 function close(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
@@ -173,12 +181,13 @@ function connect(host: string, port: number, attempt: Attempt, hop: 'proxy' | 'o
     // An address needs no look-up, and Node then emits no 'lookup'.
     attempt.phase = net.isIP(host) === 0 ? `${hop}-dns` : `${hop}-connect`;
     const socket = own(net.connect({ host, port, noDelay: true, keepAlive: true }));
-    socket.once('lookup', (error: Error | null) => {
+    const onLookup = (error: Error | null): void => {
       if (!error) attempt.phase = `${hop}-connect`;
-    });
+    };
+    socket.once('lookup', onLookup);
     socket.once('error', reject);
     socket.once('connect', () => {
-      socket.off('error', reject);
+      socket.off('lookup', onLookup).off('error', reject);
       resolve(socket);
     });
   });
@@ -196,11 +205,13 @@ function startTls(
   attempt.phase = `${hop}-tls`;
   return new Promise((resolve, reject) => {
     const secured = own(profile.start(socket, host, peer));
-    secured.once('error', (error) => {
+    const onError = (error: Error): void => {
       profile.forget(peer);
       reject(error);
-    });
+    };
+    secured.once('error', onError);
     secured.once('secureConnect', () => {
+      secured.off('error', onError);
       const fault = profile.fingerprintFault(secured);
       if (fault === null) {
         if (profile.isBlind) warnInsecure(hop, peer);

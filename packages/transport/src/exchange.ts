@@ -151,11 +151,15 @@ export class Exchange {
 
   // Silence is the peer's doing only if we wait for it.
   #checkIdle(): void {
-    if (this.#isOver) return;
     const response = this.#response;
-    const sending = !this.#request.writableFinished;
-    const ourDoing = sending ? this.#request.writableLength === 0 : response === null || response.readableLength > 0;
-    if (ourDoing) this.#socket?.setTimeout(this.#attempt.timeouts.idle);
+    const isSending = !this.#request.writableFinished;
+    if (this.#isOver && !isSending) return;
+    const isOurDoing = isSending
+      ? this.#request.writableLength === 0
+      : response === null || response.complete || response.readableLength > 0;
+    if (isOurDoing) this.#socket?.setTimeout(this.#attempt.timeouts.idle);
+    // The answer is read, but whoever gave it takes no more of the request.
+    else if (this.#isOver) this.#request.destroy();
     else this.#stop(this.#attempt.timedOut('idle'));
   }
 
@@ -242,7 +246,9 @@ export class Exchange {
     this.#stopTotal();
     this.#stopFirstByte();
     this.#plan.signal?.removeEventListener('abort', this.#onAbort);
-    this.#socket?.off('timeout', this.#onIdle);
+    const unwatch = (): void => void this.#socket?.off('timeout', this.#onIdle);
+    if (this.#request.writableFinished || this.#request.destroyed) unwatch();
+    else this.#request.once('finish', unwatch);
   }
 }
 

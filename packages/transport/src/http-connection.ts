@@ -3,6 +3,7 @@ import { formatProxy, InvalidOptionError } from '@cloudlane/proxy';
 import type { AgentRegistry } from './agent-registry.ts';
 import { Attempt } from './attempt.ts';
 import type { ConnectionInfo } from './connection-info.ts';
+import { publishEnd, publishError, publishStart } from './diagnostics.ts';
 import { ClosedError } from './errors.ts';
 import {
   draftRequest,
@@ -47,6 +48,8 @@ export class HttpConnection {
   #response: HttpConnectionResponse | null = null;
   /** Whether the connection has carried a request that its other end was to forward, at the caller's word. */
   #hasForwardedByHand = false;
+  /** A request's own `Proxy-Authorization` that the connection was opened with. */
+  #shownAuthorization: string | null = null;
 
   /** For `Transport.open`, which says what it throws. */
   constructor(url: string | URL, options: OpenOptions, defaults: ResolvedTransportOptions, registry: AgentRegistry) {
@@ -119,11 +122,17 @@ export class HttpConnection {
     this.#attempt = attempt;
     this.#hasForwardedByHand = false;
     const pool = this.#pool;
+    publishStart(attempt);
     const abort = (): void => pool.abandon(signal?.reason);
     const stopTotal = startDeadline(attempt.totalLeft, () => pool.abandon(attempt.timedOut('total')));
     signal?.addEventListener('abort', abort, { once: true });
     try {
       await pool.connect(key, attempt, dial);
+      attempt.finish();
+      publishEnd(attempt, 0, true);
+    } catch (error) {
+      publishError(attempt, error);
+      throw error;
     } finally {
       stopTotal();
       signal?.removeEventListener('abort', abort);
@@ -147,6 +156,7 @@ export class HttpConnection {
     const { plan, proxyAuthorization, showsCredentials } = draftRequest(method, way, options);
     const attempt = this.#newAttempt(plan.method, way);
     attempt.isAuthenticating = showsCredentials;
+    this.#checkAuthorization(proxyAuthorization);
     const [pool, wasConnected] = [this.#pool, this.isConnected];
     const pending = startRequest({ ...plan, attempt, agent: this.#agent(way, proxyAuthorization) });
     this.#attempt = attempt;
@@ -177,6 +187,7 @@ export class HttpConnection {
     const pool = this.#pool;
     try {
       const message = await pending.exchange.answer;
+      if (message.errored) throw message.errored;
       const response = new HttpConnectionResponse(message, pending.attempt, this);
       if (this.#pending === pending) {
         this.#pending = null;
@@ -292,12 +303,18 @@ export class HttpConnection {
       throw new InvalidOptionError('request', 'comes too early: connect() is not over');
   }
 
+  // CONNECT shows the credentials once, when the tunnel is opened.
+  #checkAuthorization(proxyAuthorization: string | null): void {
+    if (!this.isConnected) this.#shownAuthorization = proxyAuthorization;
+    else if (this.proxyIsTunneling && proxyAuthorization !== null && proxyAuthorization !== this.#shownAuthorization)
+      throw new InvalidOptionError('headers.Proxy-Authorization', 'comes too late: the tunnel is open');
+  }
+
   /** @throws ClosedError if the transport is closed */
   #newAttempt(method: string, { url, route, explain }: ConnectionWay): Attempt {
     // On its one connection there is nothing else to send a request on.
     const attempt = new Attempt({ method, url, route, explain, timeouts: this.#timeouts, isRepeatable: true });
     if (this.#registry.isClosed) throw attempt.closed();
-    this.#registry.track(this.#pool);
     return attempt;
   }
 
@@ -328,6 +345,7 @@ function isBodiless({ complete, readableLength }: IncomingMessage): boolean {
 
 function endOf(message: IncomingMessage): Promise<void> {
   return new Promise((resolve) => {
-    message.once('close', resolve).resume();
+    if (message.closed) resolve();
+    else message.once('close', resolve).resume();
   });
 }

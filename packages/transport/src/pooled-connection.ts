@@ -54,8 +54,14 @@ export class PooledConnection {
     this.lane = lane;
   }
 
-  /** Ends it while it is idle: bytes nobody asked for (a 408 before a close, say) belong to no request. */
-  readonly spoil = (): void => void this.dialled?.socket.destroy();
+  /** Whether this end closed it. */
+  isSpoiled = false;
+
+  /** Ends it. While it is idle also on bytes nobody asked for (a 408 before a close, say), which belong to no request. */
+  readonly spoil = (): void => {
+    this.isSpoiled = true;
+    this.dialled?.socket.destroy();
+  };
 
   /** Whether a request can be sent on it, as far as this end knows. */
   get isUsable(): boolean {

@@ -46,7 +46,7 @@ export function adaptRoute(
   if (route.proxy.scheme !== 'https') {
     throw new InvalidOptionError(
       'useForwardingForHttps',
-      `needs https:// proxies, and this request would take an ${route.proxy.scheme}:// one; leave it out to tunnel`,
+      `needs https:// proxies, but this request's is ${route.proxy.scheme}://; leave it out to tunnel`,
     );
   }
   return { kind: 'forward', proxy: route.proxy };

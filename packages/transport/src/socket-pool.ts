@@ -18,6 +18,16 @@ export interface PoolLimits {
   readonly keepAlive: boolean;
 }
 
+/** Who keeps a pool as long as it has connections, so that they can be ended. */
+export interface PoolOwner {
+  /** Whether no connection may be opened any more. */
+  readonly isClosed: boolean;
+  /** The pool has connections, or is about to. */
+  used(pool: SocketPool): void;
+  /** Its last connection is gone, and nothing waits. */
+  emptied(pool: SocketPool): void;
+}
+
 /**
  * The sockets of one agent. It stands in for `http.Agent`'s own pool, which counts a connection only once it is open
  * (so that `maxSockets` means nothing while tunnels are being dialled), forgets its queue when a dial fails, and
@@ -26,17 +36,16 @@ export interface PoolLimits {
 export class SocketPool {
   readonly #limits: PoolLimits;
   readonly #register: ConnectionRegister;
-  readonly #onEmpty: () => void;
+  readonly #owner: PoolOwner;
   readonly #lanes = new Map<string, Lane>();
   readonly #connections = new Set<PooledConnection>();
   #isRetired = false;
   #isClosed = false;
 
-  /** @param onEmpty called whenever the last connection is gone and nothing waits */
-  constructor(limits: PoolLimits, register: ConnectionRegister, onEmpty: () => void = () => {}) {
+  constructor(limits: PoolLimits, register: ConnectionRegister, owner: PoolOwner) {
     this.#limits = limits;
     this.#register = register;
-    this.#onEmpty = onEmpty;
+    this.#owner = owner;
   }
 
   /** The oldest connection, for pools of one. */
@@ -45,13 +54,9 @@ export class SocketPool {
     return connection?.snapshot() ?? null;
   }
 
-  get isEmpty(): boolean {
-    return this.#lanes.size === 0;
-  }
-
   /** Gives the request a socket as soon as there is one: an idle one, a new one, or the next that becomes free. */
   assign(request: ClientRequest, key: LaneKey, attempt: Attempt, dial: Dial): void {
-    if (this.#isClosed) {
+    if (this.#isClosed || this.#owner.isClosed) {
       attempt.stop(attempt.closed());
       failRequest(request, attempt);
       return;
@@ -82,21 +87,22 @@ export class SocketPool {
   }
 
   /** For a request that has to wait although connections are idle, as it may not take them. */
-  #makeRoom({ idle: [oldest] }: Lane, { needsFresh }: Attempt): void {
-    if (!oldest) return;
-    if (needsFresh) oldest.spoil();
-    else this.#probe(oldest);
+  #makeRoom({ idle }: Lane, { needsFresh }: Attempt): void {
+    if (needsFresh) idle[0]?.spoil();
+    else for (const connection of idle) this.#probe(connection);
   }
 
   /** Opens a connection before there is a request for it, and keeps it. */
   async connect(key: LaneKey, attempt: Attempt, dial: Dial): Promise<void> {
-    if (this.#isClosed) throw attempt.closed();
+    if (this.#isClosed || this.#owner.isClosed) throw attempt.closed();
     const lane = this.#lane(key);
     const connection = this.#create(lane);
     connection.attempt = attempt;
     try {
       this.#adopt(connection, await dial(attempt, connection.dialling.signal));
+      connection.dialling.signal.throwIfAborted();
     } catch (error) {
+      connection.spoil();
       this.#remove(connection);
       throw error;
     }
@@ -160,6 +166,7 @@ export class SocketPool {
     const connection = this.#register.create(lane);
     lane.open += 1;
     this.#connections.add(connection);
+    this.#owner.used(this);
     return connection;
   }
 
@@ -198,7 +205,7 @@ export class SocketPool {
     // Emitted by Node when a socket leaves HTTP (an upgrade): it is the caller's then.
     socket.on('agentRemove', () => this.#remove(connection));
     socket.on('timeout', () => {
-      if (connection.state === 'IDLE') socket.destroy();
+      if (connection.state === 'IDLE') connection.spoil();
     });
     this.#register.opened(connection);
   }
@@ -206,12 +213,17 @@ export class SocketPool {
   #bind(connection: PooledConnection, request: ClientRequest, attempt: Attempt): void {
     if (connection.dialled === null) throw new Error('a connection without a socket cannot be used');
     const { socket } = connection.dialled;
+    socket.setTimeout(0);
     if (connection.state === 'IDLE') {
       socket.ref();
-      socket.setTimeout(0);
       socket.off('data', connection.spoil);
     }
-    if (connection.requestCount > 0) request.reusedSocket = true;
+    if (connection.requestCount > 0) {
+      request.reusedSocket = true;
+      socket.once('data', () => {
+        attempt.hasHeard = true;
+      });
+    }
     connection.state = 'ACTIVE';
     connection.requestCount += 1;
     connection.request = request;
@@ -294,7 +306,7 @@ export class SocketPool {
     connection.onRemoved();
     if (!this.#connections.delete(connection)) return;
     const { lane } = connection;
-    if (connection.state === 'IDLE' && connection.requestCount === 1) lane.keepsOpen = false;
+    if (connection.state === 'IDLE' && connection.requestCount === 1 && !connection.isSpoiled) lane.keepsOpen = false;
     connection.state = 'CLOSED';
     connection.request = null;
     this.#register.remove(connection);
@@ -307,7 +319,7 @@ export class SocketPool {
       this.#open(lane, next);
     } else if (lane.open === 0) {
       this.#lanes.delete(lane.key.origin);
-      if (this.isEmpty) this.#onEmpty();
+      if (this.#lanes.size === 0) this.#owner.emptied(this);
     }
   }
 }

@@ -201,7 +201,8 @@ class SocksWire {
   #closed(step: SocksStep): SocksError {
     return new SocksError(
       `${this.#attempt}: the SOCKS proxy closed the connection ${CLOSED_DURING[step]}; some do so instead of saying no`,
-      { ...this.#attempt.facts(), step, replyCode: null, retryable: true },
+      // After a password it is most often the password: who tries again and again locks the account.
+      { ...this.#attempt.facts(), step, replyCode: null, retryable: step !== 'authentication' },
     );
   }
 

@@ -70,6 +70,43 @@ export interface OpenOptions extends RouteSettings {
   readonly timeout?: number | Timeouts | undefined;
 }
 
+const OPEN_NAMES: readonly (keyof OpenOptions)[] = [
+  'http_proxy',
+  'noProxy',
+  'env',
+  'trustEnv',
+  'system',
+  'source',
+  'tls',
+  'proxyTls',
+  'timeout',
+];
+const REQUEST_NAMES: readonly (keyof TransportRequest)[] = [
+  ...OPEN_NAMES,
+  'method',
+  'url',
+  'headers',
+  'body',
+  'signal',
+  'onUploadProgress',
+];
+const KNOWN: Readonly<Record<'send' | 'open', ReadonlySet<string>>> = {
+  send: new Set(REQUEST_NAMES),
+  open: new Set(OPEN_NAMES),
+};
+
+/**
+ * A misspelled `http_proxy` must not become a direct connection.
+ * @throws InvalidOptionError if there is no option of that name
+ */
+export function checkNames(options: object, call: 'send' | 'open'): void {
+  for (const name in options) {
+    if (KNOWN[call].has(name)) continue;
+    const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
+    throw new InvalidOptionError(name, `there is no such option${hint}`);
+  }
+}
+
 // What `transport.axios` takes in a call's config. Its own option `env` is no environment, so that stays axios' own.
 declare module 'axios' {
   interface AxiosRequestConfig<D, P> extends Writable<Omit<RouteSettings, 'env'>> {

@@ -14,6 +14,7 @@ import { bodyLength, partHeaders } from './request-headers.ts';
 import { chooseRoute } from './route-choice.ts';
 import { resolveTimeouts } from './timeouts.ts';
 import {
+  checkNames,
   type OpenOptions,
   type ResolvedTransportOptions,
   resolveTransportOptions,
@@ -63,6 +64,7 @@ export class Transport {
    * @throws TransportError (see the tree in errors.ts) if it does not get through; `signal.reason` if aborted
    */
   async send(request: TransportRequest): Promise<TransportResponse> {
+    checkNames(request, 'send');
     const url = parseUrl(request.url);
     const origin = originOf(url);
     const { route, explain } = chooseRoute(url, request, this.#options);
@@ -131,6 +133,7 @@ export class Transport {
    * @throws InvalidProxyUrlError or InvalidOptionError if the URL, the proxy or an option cannot be used
    */
   open(url: string | URL, options: OpenOptions = {}): HttpConnection {
+    checkNames(options, 'open');
     return new HttpConnection(url, options, this.#options, this.#agents);
   }
 
@@ -142,7 +145,10 @@ export class Transport {
     this.#agents.retire(setting);
   }
 
-  /** Ends every connection, idle or not; calls under way fail with `ClosedError`, and so do later ones. */
+  /**
+   * Ends every connection, idle or not; calls under way fail with `ClosedError`, and so do later ones. Connections that
+   * have left HTTP (WebSockets of other clients) are those clients' own.
+   */
   async close(): Promise<void> {
     await this.#agents.close();
   }
