@@ -10,9 +10,11 @@ describe('@cloudlane/proxy', () => {
     expect(Object.keys(proxy).sort()).toEqual([
       'InvalidOptionError',
       'InvalidProxyUrlError',
+      'checkHttpProxy',
       'explainRoute',
       'formatProxy',
       'getEnvironProxies',
+      'listProxies',
       'parseProxyUrl',
       'resolveRoute',
       'shouldBypass',

@@ -1,10 +1,10 @@
 import { BYPASS_FORMS, compileBypass, toBypassText } from './bypass.ts';
 import type { Bypass, Candidate, Trace } from './candidate.ts';
 import { InvalidOptionError, InvalidProxyUrlError } from './errors.ts';
-import { findInMap } from './proxy-map.ts';
+import { findInMap, listEntries, type MapEntry } from './proxy-map.ts';
 import { readProxyOptions } from './proxy-options.ts';
 import { isUrl, readProxyUrl, toText } from './proxy-url.ts';
-import type { ProxyMap, ProxyOptions, RouteSettings } from './settings.ts';
+import type { HttpProxy, ProxyMap, ProxyOptions, RouteSettings } from './settings.ts';
 import type { Target } from './target.ts';
 
 /** What `http_proxy` says about a target, if anything. */
@@ -18,16 +18,15 @@ export function chooseExplicit(
     trace?.considered.push({ source: label, reason: 'is not given' });
     return undefined;
   }
-  if (proxy === null) return { source: label, rule: 'null means direct', open: null };
-  const rule = 'one proxy for every URL';
-  if (typeof proxy === 'string' || isUrl(proxy)) {
-    return { source: label, rule, open: () => readProxyUrl(proxy, label), text: toText(proxy) };
-  }
-  if (isProxyOptions(proxy)) {
-    return { source: label, rule, open: () => readProxyOptions(proxy, label), text: toText(proxy.url) };
-  }
   if (isProxyMap(proxy)) return chooseFromMap(target, proxy, label, trace);
-  throw new InvalidProxyUrlError(label, 'it is not a string, URL, object or null; write null for direct');
+  return readSingle(proxy, label);
+}
+
+/** All that `http_proxy` may say, whatever the target. */
+export function listExplicit(proxy: HttpProxy | undefined, label: string): readonly Candidate[] {
+  if (proxy === undefined) return [];
+  if (!isProxyMap(proxy)) return [readSingle(proxy, label)];
+  return listEntries(proxy).map((entry) => readEntry(entry, label));
 }
 
 /** The explicit lists of hosts that go direct: beside `http_proxy`, and inside it. */
@@ -45,7 +44,22 @@ function chooseFromMap(target: Target, map: ProxyMap, label: string, trace?: Tra
     });
     return undefined;
   }
-  const { key, value } = found;
+  return readEntry(found, label);
+}
+
+function readSingle(proxy: Exclude<HttpProxy, ProxyMap>, label: string): Candidate {
+  if (proxy === null) return { source: label, rule: 'null means direct', open: null };
+  const rule = 'one proxy for every URL';
+  if (typeof proxy === 'string' || isUrl(proxy)) {
+    return { source: label, rule, open: () => readProxyUrl(proxy, label), text: toText(proxy) };
+  }
+  if (isProxyOptions(proxy)) {
+    return { source: label, rule, open: () => readProxyOptions(proxy, label), text: toText(proxy.url) };
+  }
+  throw new InvalidProxyUrlError(label, 'it is not a string, URL, object or null; write null for direct');
+}
+
+function readEntry({ key, value }: MapEntry, label: string): Candidate {
   if (value === null) return { source: label, rule: `key '${key}': null means direct`, open: null };
   return {
     source: label,

@@ -1,4 +1,5 @@
 export { shouldBypass } from './bypass.ts';
+export { checkHttpProxy, listProxies } from './check.ts';
 export type { Environment, EnvironName, EnvironProxies, EnvironProxy } from './environment.ts';
 export { getEnvironProxies } from './environment.ts';
 export { InvalidOptionError, InvalidProxyUrlError } from './errors.ts';

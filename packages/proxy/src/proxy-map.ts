@@ -25,6 +25,11 @@ export function findInMap(map: ProxyMap, target: Target): MapEntry | undefined {
   return undefined;
 }
 
+/** Every entry that may decide. @throws as `findInMap` */
+export function listEntries(map: ProxyMap): readonly MapEntry[] {
+  return [...readMap(map).values()];
+}
+
 function listKeys({ scheme, host, address, port }: Target): string[] {
   const name = address ? address.join('.') : host;
   return [`${scheme}://${name}:${port}`, `${scheme}://${name}`, scheme, `all://${name}`, 'all'];

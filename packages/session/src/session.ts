@@ -1,4 +1,5 @@
 import {
+  checkHttpProxy,
   explainRoute,
   formatProxy,
   type HttpProxy,
@@ -208,22 +209,10 @@ interface ProxySetting {
   readonly source: string;
 }
 
-/** Reads all of a setting, so that what cannot be used is refused where it is made, not at the first request. */
+/** Refuses what cannot be used where it is made, not at the first request. */
 function readSetting(value: HttpProxy | undefined, source: string): ProxySetting | null {
-  if (value === undefined) return null;
-  const read = (http_proxy: HttpProxy, url: string): unknown =>
-    resolveRoute(url, { http_proxy, trustEnv: false, source });
-  read(value, ANYWHERE);
-  if (isMap(value)) {
-    for (const [key, each] of Object.entries(value)) if (key !== 'noProxy') read({ [key]: each }, urlOf(key));
-  }
-  return { value: copyOf(value), source };
-}
-
-/** A URL that a key of a proxy map is for. */
-function urlOf(key: string): string {
-  const url = key.includes('://') ? key : `${key}://cloudlane.invalid`;
-  return url.replace(/^all:/i, 'http:');
+  checkHttpProxy(value, source);
+  return value === undefined ? null : { value: copyOf(value), source };
 }
 
 /** A copy that stays as it is when the caller's own object changes. */
