@@ -159,6 +159,17 @@ describe('the idle deadline', () => {
     expect(bytes).toBe(3_000_000);
   });
 
+  test('does not count an answer that has come whole and waits to be read', async () => {
+    const server = await origin();
+    const { body } = await newTransport({ timeout: { idle: 100 } }).send({
+      method: 'HEAD',
+      url: server.url,
+      http_proxy: null,
+    });
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    expect(await text(body)).toBe('');
+  });
+
   test('does not count a slow source of ours', async () => {
     const server = await origin('http');
     const transport = newTransport({ timeout: { idle: 60, firstByte: 60 } });

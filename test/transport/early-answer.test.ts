@@ -8,7 +8,7 @@ import {
   type TransportRequest,
 } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
-import { expectNothingLeft, failureOf, newTransport } from './lab.ts';
+import { expectNothingLeft, failureOf, newTransport, until } from './lab.ts';
 import { ENDINGS, type Ending, type Layer, type Refuser, startRefuser } from './refuser.ts';
 
 /** More than all buffers on the way hold. */
@@ -134,4 +134,14 @@ test('a refused upload whose rest nobody reads gives its connection up', async (
     const sent = { method: 'PUT', url: `http://${refuser.authority}`, http_proxy: null, body };
     expect(await text((await transport.send(sent)).body)).toBe('no');
   }
+});
+
+test('an early answer that is no refusal does not hold its connection beyond the idle deadline', async () => {
+  const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+  const refuser = await startRefuser({ layers: [], answer, ending: 'stops reading' });
+  const transport = newTransport({ timeout: { idle: 100 } });
+  const body = Buffer.alloc(30 * 1024 * 1024);
+  const sent = { method: 'PUT', url: `http://${refuser.authority}`, http_proxy: null, body };
+  expect(await text((await transport.send(sent)).body)).toBe('ok');
+  await until(() => transport.connections.length === 0);
 });

@@ -253,4 +253,12 @@ describe('the total deadline of a request under way', () => {
     connection.timeout = 0;
     expect(await text((await connection.getResponse()).body)).toBe('late');
   });
+
+  test('is told by getResponse() also if it has passed before the call', async () => {
+    const server = await origin();
+    const connection = newTransport().open(server.url, { ...direct, timeout: { total: 100 } });
+    await connection.request('HEAD', '/');
+    await new Promise((resolve) => setTimeout(resolve, LONG));
+    expect(await failureOf(connection.getResponse(), TimeoutError)).toMatchObject({ deadline: 'total' });
+  });
 });

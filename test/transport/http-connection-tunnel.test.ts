@@ -132,3 +132,16 @@ describe('U4 setTunnel', () => {
     },
   );
 });
+
+test('credentials of a request that come too late for CONNECT are refused, the same again are not', async () => {
+  const [server, through] = [await origin('https'), await proxy()];
+  const connection = newTransport().open(server.url, { http_proxy: through.url });
+  const basic = (user: string) => ({ headers: { 'Proxy-Authorization': `Basic ${btoa(`${user}:x`)}` } });
+  for (const user of ['first', 'first']) {
+    await connection.request('GET', '/', basic(user));
+    await text((await connection.getResponse()).body);
+  }
+  await failureOf(connection.request('GET', '/', basic('second')), InvalidOptionError);
+  expect(through.hops).toMatchObject([{ username: 'first' }]);
+  expect(server.requests).toHaveLength(2);
+});

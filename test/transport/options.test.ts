@@ -45,6 +45,19 @@ test.each<[string, unknown]>([
   expect(refused).toThrow(expect.objectContaining({ code: 'ERR_INVALID_OPTION', option }));
 });
 
+describe('a misspelled proxy is no direct connection', () => {
+  test.each(['httpProxy', 'proxy', 'proxyUrl', 'HTTP_PROXY'])('%s', async (name) => {
+    const server = await origin();
+    const transport = newTransport();
+    const misspelled = { [name]: 'http://proxy.example' };
+    const error = await failureOf(transport.send({ url: server.url, ...misspelled }), InvalidOptionError);
+    expect(error.message).toContain('the proxy is called http_proxy');
+    expect(() => transport.open(server.url, misspelled)).toThrow('the proxy is called http_proxy');
+    expect(() => transport.agents(misspelled)).toThrow('the proxy is called http_proxy');
+    expect(server.connectionCount).toBe(0);
+  });
+});
+
 test('takes undefined for not given', async () => {
   const options = { keepAlive: undefined, maxSockets: undefined, tls: undefined, timeout: undefined };
   await use(new Transport(options as never));

@@ -192,6 +192,8 @@ const COUNT_AGENTS = `
   const before = queryObjects(Agent, { format: 'count' });
   for (let index = 0; index < requests; index += 1) {
     const http_proxy = { url: proxy.url, auth: { username: 'user-' + index, password: process.env.PASSWORD } };
+    const aborted = AbortSignal.abort();
+    await transport.send({ url: server.url, http_proxy, signal: aborted }).catch((reason) => reason === aborted.reason);
     const { body } = await transport.send({ url: server.url, http_proxy });
     for await (const chunk of body);
   }

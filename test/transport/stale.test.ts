@@ -131,3 +131,18 @@ test('a proxy that gives up a kept connection has a forwarded request sent once 
   expect(through.hops.map(({ connection }) => connection)).toEqual([1, 1, 2]);
   expect(server.requests).toHaveLength(2);
 });
+
+test('a request of whose answer something has come is not sent again', async () => {
+  const seen = new WeakSet<object>();
+  const server = await origin('http', {
+    handler: ({ socket }, response) => {
+      if (!seen.has(socket)) response.end('answer');
+      else socket.write('HTTP/1.1 200 OK\r\nContent-', () => socket.destroy());
+      seen.add(socket);
+    },
+  });
+  const transport = newTransport();
+  await answerTo(transport, { url: server.url, http_proxy: null });
+  await failureOf(transport.send({ url: server.url, http_proxy: null, method: 'DELETE' }), ResetError);
+  expect(server.requests).toHaveLength(2);
+});
