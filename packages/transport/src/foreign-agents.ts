@@ -8,6 +8,7 @@ import { publishEnd, publishError, publishStart } from './diagnostics.ts';
 import { foreignTls } from './foreign-tls.ts';
 import { dropLateProxyHeaders, headerOf, takeProxyHeaders } from './forward-request.ts';
 import { originOf } from './origin.ts';
+import { printAs, serializeAs } from './printing.ts';
 import { refuseRequest, responseOf } from './request-hooks.ts';
 import { EXCHANGE } from './route-agents.ts';
 import { chooseRoute } from './route-choice.ts';
@@ -117,11 +118,19 @@ function carry(request: ClientRequest, scheme: Scheme, given: RequestOptions, ca
     tls: foreignTls(request, given, options.tls),
     proxyAuthorization: route.kind === 'direct' || route.kind === 'socks' ? null : own,
   });
+  if (route.kind !== 'direct') hideHead(request, attempt);
   watch(request, attempt, given.timeout);
   if (registry.isClosed) throw attempt.closed();
   // Aborted before it began: no connection is opened for it.
   if (request.destroyed) refuseRequest(request, null);
   else agent.addRequest(request, { [EXCHANGE]: { origin, attempt } });
+}
+
+// Its headers are to hold the credentials of the proxy, and errors and answers of its client lead to it.
+function hideHead(request: ClientRequest, attempt: Attempt): void {
+  const show = (): string => `<ClientRequest ${attempt}>`;
+  printAs(request, show);
+  serializeAs(request, show);
 }
 
 /** What Node's own agent does for `options.timeout`, and what `Transport.send` tells of its requests. */
