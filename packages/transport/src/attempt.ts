@@ -1,22 +1,16 @@
 import { formatProxy, type Route, type RouteExplanation } from '@cloudlane/proxy';
 import type { ConnectionInfo } from './connection-info.ts';
 import { publishPhase } from './diagnostics.ts';
+import { translateError } from './error-translation.ts';
 import {
   ClosedError,
-  ConnectError,
   type Hop,
   type Phase,
   ProtocolError,
-  ProxyConnectError,
-  ProxyError,
-  ProxyTlsError,
   ResetError,
   TimeoutError,
-  TlsError,
-  TransportError,
   type TransportErrorInit,
 } from './errors.ts';
-import { isError, messageOf } from './foreign-error.ts';
 import { maskUrl } from './masking.ts';
 import type { ResolvedTimeouts } from './timeouts.ts';
 import { Stopwatch, type Timings } from './timings.ts';
@@ -174,7 +168,7 @@ export class Attempt {
 
   timedOut(deadline: keyof ResolvedTimeouts): TimeoutError {
     const milliseconds = this.timeouts[deadline];
-    const what = this.isQueued ? 'waiting for a free connection' : this.#doing;
+    const what = this.isQueued ? 'waiting for a free connection' : this.doing;
     return new TimeoutError(`${this}: ${what} took longer than ${milliseconds} ms (timeout.${deadline})`, {
       ...this.facts(),
       retryable: !isSent(this.phase),
@@ -199,77 +193,21 @@ export class Attempt {
     this.#stopReason ??= reason;
   }
 
-  // In TLS 1.3 the client's part of the handshake is over before the server has judged the client's certificate.
-  #lateTlsFault(error: Error, code: string): TransportError {
-    const isProxys = this.phase === 'proxy-handshake' || this.route.kind === 'forward';
-    const [Failure, peer, option] = isProxys
-      ? ([ProxyTlsError, 'proxy', 'proxyTls'] as const)
-      : ([TlsError, 'origin', 'tls'] as const);
-    return new Failure(
-      `${this}: the ${peer} ended TLS while ${this.#doing}: ${messageOf(error)}${tlsHint(code, option)}`,
-      this.facts(error),
-    );
-  }
-
-  get #doing(): string {
+  /** What it waits for, for messages. */
+  get doing(): string {
     return this.phase === 'proxy-handshake'
-      ? `waiting for the proxy's answer to ${this.#handshake}`
+      ? `waiting for the proxy's answer to ${this.handshake}`
       : WAITING_FOR[this.phase];
   }
 
-  get #handshake(): string {
+  /** What the proxy is asked with, for messages. */
+  get handshake(): string {
     return this.route.kind === 'socks' ? 'the SOCKS handshake' : 'CONNECT';
   }
 
-  /** The one place where errors of Node become ours. */
+  /** What ended the try, as one of our errors: the reason for which we ended it, or else what Node says. */
   translate(error: unknown): unknown {
-    if (this.#stopReason !== undefined) return this.#stopReason;
-    if (error instanceof TransportError || !isError(error)) return error;
-    const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-    const facts = this.facts(error);
-    if (code.startsWith('ERR_SSL_') && !this.phase.endsWith('-tls')) return this.#lateTlsFault(error, code);
-    switch (this.phase) {
-      case 'proxy-dns':
-      case 'proxy-connect':
-        return new ProxyConnectError(`${this}: could not reach the proxy: ${messageOf(error)}`, {
-          ...facts,
-          retryable: true,
-        });
-      case 'origin-dns':
-      case 'origin-connect':
-        return new ConnectError(`${this}: could not reach the origin: ${messageOf(error)}`, {
-          ...facts,
-          retryable: true,
-        });
-      case 'proxy-tls':
-        return new ProxyTlsError(
-          `${this}: TLS with the proxy failed: ${messageOf(error)}${tlsHint(code, 'proxyTls')}`,
-          {
-            ...facts,
-            retryable: BROKEN.has(code),
-          },
-        );
-      case 'proxy-handshake':
-        return new ProxyError(
-          `${this}: the proxy ended the connection during ${this.#handshake}: ${messageOf(error)}`,
-          {
-            ...facts,
-            code: 'ERR_PROXY_RESET',
-            retryable: true,
-          },
-        );
-      case 'origin-tls':
-        return BROKEN.has(code)
-          ? new ResetError(`${this}: the connection broke during TLS with the origin: ${messageOf(error)}`, {
-              ...facts,
-              retryable: true,
-            })
-          : new TlsError(`${this}: TLS with the origin failed: ${messageOf(error)}${tlsHint(code, 'tls')}`, facts);
-      default:
-        return code.startsWith('HPE_')
-          ? new ProtocolError(`${this}: the answer is not valid HTTP: ${messageOf(error)}`, facts)
-          : new ResetError(`${this}: the connection broke while ${this.#doing}: ${messageOf(error)}`, facts);
-    }
+    return this.#stopReason === undefined ? translateError(error, this) : this.#stopReason;
   }
 }
 
@@ -280,30 +218,7 @@ function isSent(phase: Phase): boolean {
   return phase === 'request' || phase === 'response' || phase === 'body';
 }
 
-// OpenSSL's words for a chain that ends at nobody we trust.
-const UNKNOWN_AUTHORITY = new Set([
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-  // An authority of that name is trusted, with another key: the old one of a company, say.
-  'CERT_SIGNATURE_FAILURE',
-]);
-
-/** Which option to change, where the fault tells. */
-function tlsHint(code: string, option: 'tls' | 'proxyTls'): string {
-  if (code === 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED')
-    return `; it wants a client certificate: give ${option}.cert and ${option}.key`;
-  if (UNKNOWN_AUTHORITY.has(code)) return `; if you trust its authority, give that in ${option}.ca`;
-  if (code !== 'ERR_SSL_WRONG_VERSION_NUMBER' && code !== 'ERR_SSL_PACKET_LENGTH_TOO_LONG') return '';
-  return `; it does not seem to speak TLS${option === 'proxyTls' ? ': write http:// for the proxy' : ''}`;
-}
-
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'TRACE']);
-
-// "aborted" and "socket hang up" come as ECONNRESET; TLS over a dying tunnel as ECONNRESET or EPIPE.
-const BROKEN = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED']);
 
 const WAITING_FOR: Readonly<Record<Exclude<Phase, 'proxy-handshake'>, string>> = {
   'proxy-dns': "looking up the proxy's name",

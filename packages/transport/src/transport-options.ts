@@ -13,8 +13,9 @@ export interface TransportOptions {
   /** Whether connections are used again. false: each request has its own and says `Connection: close`. @defaultValue true */
   readonly keepAlive?: boolean;
   /**
-   * Connections at once to one place: an origin, or for forwarded requests their proxy. Further requests wait for one
-   * to become free, as long as `timeout.total` lets them. @defaultValue 128
+   * Connections at once to one place: an origin, or for forwarded requests their proxy; counted apart for other
+   * credentials, proxy headers or TLS options. Further requests wait for one to become free, as long as `timeout.total`
+   * lets them. @defaultValue 128
    */
   readonly maxSockets?: number;
   /** Idle connections kept for each place. @defaultValue 32 */
