@@ -370,6 +370,20 @@ describe('options', () => {
     expect(`${error.message} ${error.stack}`).not.toContain('secret');
   });
 
+  test.each(['Host', 'content-length', 'Transfer-Encoding', 'CONNECTION', 'Keep-Alive', 'TE', 'Trailer', 'Upgrade'])(
+    'the header %s for the proxy is refused by its name',
+    (name) => {
+      const http_proxy = { url: 'http://proxy', headers: { 'X-A': 'b', [name]: 'secret' } };
+      const error = catchError(() => resolveRoute(URL_HTTPS, { http_proxy, env: {} }));
+      expect(error).toBeInstanceOf(InvalidOptionError);
+      expect(error).toMatchObject({
+        option: 'http_proxy.headers',
+        reason: `${name} is written by the client itself; leave it out`,
+      });
+      expect(`${error.message} ${error.stack}`).not.toContain('secret');
+    },
+  );
+
   test.each<[unknown]>([
     [''],
     [' '],

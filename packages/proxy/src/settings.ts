@@ -13,7 +13,10 @@ export interface ProxyOptions {
   readonly url: string | URL;
   /** Credentials as they are, not percent-encoded. Contradicts credentials in `url`. */
   readonly auth?: ProxyCredentials | undefined;
-  /** Sent to the proxy alone: on CONNECT, or on each forwarded request. Not for SOCKS. */
+  /**
+   * Sent to the proxy alone: on CONNECT, or on each forwarded request. Not for SOCKS. `Host`, and headers that frame a
+   * message or are about the connection, are refused.
+   */
   readonly headers?: Record<string, string> | undefined;
   /** Hosts that go direct, in the syntax of `no_proxy`. Joined with `RouteSettings.noProxy`. */
   readonly noProxy?: string | readonly string[] | undefined;

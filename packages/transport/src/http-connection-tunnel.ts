@@ -1,4 +1,4 @@
-import { explainRoute, InvalidOptionError, resolveRoute } from '@cloudlane/proxy';
+import { explainRoute, InvalidOptionError, type Route, type RouteSettings, resolveRoute } from '@cloudlane/proxy';
 import type { ConnectionWay } from './http-connection-way.ts';
 import { originOf } from './origin.ts';
 
@@ -12,9 +12,6 @@ export interface TunnelOptions {
   readonly secure?: boolean;
 }
 
-// RFC 9110 §9.3.6: CONNECT names its target once, and has no content. Said twice, two readers differ (RFC 9112 §11.2).
-const OURS_TO_SAY: ReadonlySet<string> = new Set(['host', 'content-length', 'transfer-encoding', 'connection']);
-
 /**
  * The way through a server to an origin by CONNECT, by the caller's word instead of a setting's.
  *
@@ -24,10 +21,8 @@ const OURS_TO_SAY: ReadonlySet<string> = new Set(['host', 'content-length', 'tra
 export function parseTunnel(proxyUrl: URL, host: string, options: TunnelOptions): ConnectionWay {
   const { port, headers = {}, secure = true } = options;
   const url = originUrl(host, port, secure);
-  const twice = Object.keys(headers).find((name) => OURS_TO_SAY.has(name.toLowerCase()));
-  if (twice !== undefined) throw new InvalidOptionError(`setTunnel.headers.${twice}`, 'is said by CONNECT itself');
   const settings = { http_proxy: { url: proxyUrl, headers: { ...headers } }, trustEnv: false, source: 'setTunnel' };
-  const usual = resolveRoute(url, settings);
+  const usual = resolve(url, settings);
   if (usual.kind === 'direct') throw new InvalidOptionError('setTunnel', 'leads through no proxy');
   const route = { kind: 'tunnel', proxy: usual.proxy } as const;
   const explain = () => ({ ...explainRoute(url, settings), route });
@@ -41,4 +36,15 @@ function originUrl(host: string, port: number | undefined, secure: boolean): URL
   if (port === 0 || /[\s/?#@\\]|\p{Cc}/u.test(host) || !URL.canParse(text))
     throw new InvalidOptionError('setTunnel', 'needs a host name or address, and a port from 1 to 65535');
   return new URL(text);
+}
+
+function resolve(url: URL, settings: RouteSettings): Route {
+  try {
+    return resolveRoute(url, settings);
+  } catch (error) {
+    // The caller has called them something else.
+    if (error instanceof InvalidOptionError && error.option === 'http_proxy.headers')
+      throw new InvalidOptionError('setTunnel.headers', error.reason);
+    throw error;
+  }
 }
