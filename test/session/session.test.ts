@@ -1,5 +1,6 @@
 import { text } from 'node:stream/consumers';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
+import type { HttpProxy } from '@cloudlane/proxy';
 import {
   AuthBase,
   HTTPBasicAuth,
@@ -377,6 +378,22 @@ describe('the proxy', () => {
     const session = newSession({ transport, http_proxy: before.url });
     await (await session.get(target.url)).content();
     session.setHttpProxy(after.url);
+    await (await session.get(target.url)).content();
+    await before.waitUntilIdle();
+    expect([before.connectionCount, after.openSockets]).toEqual([1, 1]);
+  });
+
+  test.each<[form: string, setting: (url: string) => HttpProxy]>([
+    ['options', (url) => ({ url })],
+    ['options with headers', (url) => ({ url, headers: { 'X-Team': 'blue' } })],
+    ['a map by scheme', (url) => ({ http: url })],
+    ['a map by host', (url) => ({ 'all://127.0.0.1': url, noProxy: 'internal.example' })],
+  ])('given as %s keeps no connection when it is replaced', async (_form, setting) => {
+    const [target, before, after] = [await origin(), await proxy(), await proxy()];
+    const transport = newTransport({ idleTimeout: 60_000 });
+    const session = newSession({ transport, http_proxy: setting(before.url) });
+    await (await session.get(target.url)).content();
+    session.setHttpProxy(setting(after.url));
     await (await session.get(target.url)).content();
     await before.waitUntilIdle();
     expect([before.connectionCount, after.openSockets]).toEqual([1, 1]);

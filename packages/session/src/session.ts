@@ -98,7 +98,8 @@ export class Session {
   setHttpProxy(proxy: HttpProxy | undefined): this {
     const before = this.#proxy;
     this.#proxy = readSetting(proxy, 'setHttpProxy');
-    if (before !== null && String(before.value) !== String(proxy)) this.transport.retire(before.value);
+    // Also if the next one names the same proxy: the first request through it ends its retirement.
+    if (before !== null) this.transport.retire(before.value);
     return this;
   }
 
