@@ -12,6 +12,7 @@ describe('@cloudlane/proxy', () => {
       'InvalidProxyUrlError',
       'checkHttpProxy',
       'explainRoute',
+      'formatHttpProxy',
       'formatProxy',
       'getEnvironProxies',
       'listProxies',

@@ -35,6 +35,11 @@ export function readExplicitBypasses({ http_proxy: proxy, noProxy }: RouteSettin
   return [...readExplicitBypass(noProxy, 'noProxy'), ...readExplicitBypass(inside, 'http_proxy.noProxy')];
 }
 
+/** Whether a setting is one by scheme or host. */
+export function isProxyMap(value: unknown): value is ProxyMap {
+  return isPlain(value) && !('url' in value);
+}
+
 function chooseFromMap(target: Target, map: ProxyMap, label: string, trace?: Trace): Candidate | undefined {
   const found = findInMap(map, target);
   if (!found) {
@@ -83,10 +88,6 @@ function readExplicitBypass(noProxy: unknown, option: string): Bypass[] {
 
 function isProxyOptions(value: unknown): value is ProxyOptions {
   return isPlain(value) && 'url' in value;
-}
-
-function isProxyMap(value: unknown): value is ProxyMap {
-  return isPlain(value) && !('url' in value);
 }
 
 /** Not an URL, a Map, an array …, whose keys would say nothing. */

@@ -1,8 +1,9 @@
 export { shouldBypass } from './bypass.ts';
-export { checkHttpProxy, listProxies } from './check.ts';
 export type { Environment, EnvironName, EnvironProxies, EnvironProxy } from './environment.ts';
 export { getEnvironProxies } from './environment.ts';
 export { InvalidOptionError, InvalidProxyUrlError } from './errors.ts';
+export type { FormattedHttpProxy } from './http-proxy.ts';
+export { checkHttpProxy, formatHttpProxy, listProxies } from './http-proxy.ts';
 export type { ProxyCredentials, ProxyScheme, ProxyServer } from './proxy-server.ts';
 export { formatProxy, parseProxyUrl } from './proxy-url.ts';
 export { explainRoute, resolveRoute } from './resolve.ts';

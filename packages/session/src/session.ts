@@ -1,11 +1,9 @@
 import {
   checkHttpProxy,
   explainRoute,
-  formatProxy,
+  formatHttpProxy,
   type HttpProxy,
   InvalidOptionError,
-  type ProxyMap,
-  parseProxyUrl,
   type RouteExplanation,
   type RouteSettings,
   resolveRoute,
@@ -76,7 +74,7 @@ export class Session {
     this.#proxyTls = proxyTls;
     this.#environment = { noProxy, env, trustEnv, system };
     this.#proxy = readSetting(http_proxy, 'constructor http_proxy');
-    if (proxyTls !== undefined) checkProxyTls(this.#proxy);
+    if (proxyTls !== undefined && this.#proxy !== null) checkProxyTls(this.#proxy);
   }
 
   /** The proxy set by the constructor or `setHttpProxy`; undefined: the environment decides, null: direct. */
@@ -181,7 +179,7 @@ export class Session {
 
   /** Safe to log: the proxy is masked, header values and auth are left out. */
   toJSON(): Record<string, unknown> {
-    return { http_proxy: this.#proxy === null ? undefined : maskHttpProxy(this.#proxy.value), timeout: this.timeout };
+    return { http_proxy: formatHttpProxy(this.http_proxy), timeout: this.timeout };
   }
 
   #routeSettings({ http_proxy, noProxy }: Pick<RequestOptions, 'http_proxy' | 'noProxy'>): RouteSettings {
@@ -223,14 +221,12 @@ function copyOf(value: HttpProxy): HttpProxy {
 }
 
 /** Beside a proxy that speaks no TLS, `proxyTls` would do nothing. Later settings may name another proxy. */
-function checkProxyTls(proxy: ProxySetting | null): void {
-  if (proxy === null || isMap(proxy.value)) return;
-  const route = resolveRoute(ANYWHERE, { http_proxy: proxy.value, trustEnv: false, source: proxy.source });
-  if (route.kind === 'direct' || route.proxy.scheme === 'https') return;
-  throw new InvalidOptionError(
-    'proxyTls',
-    `needs an https:// proxy, and ${proxy.source} names a ${route.proxy.scheme}:// one`,
-  );
+function checkProxyTls({ value, source }: ProxySetting): void {
+  const shown = formatHttpProxy(value);
+  // What a map leaves open may have an https:// proxy from the environment.
+  if (typeof shown !== 'string' || shown.startsWith('https:')) return;
+  const [scheme] = shown.split(':');
+  throw new InvalidOptionError('proxyTls', `needs an https:// proxy, and ${source} names a ${scheme}:// one`);
 }
 
 // A misspelled http_proxy must not become a direct connection.
@@ -245,17 +241,4 @@ function encodeBody({ json, data }: RequestOptions): { body: RequestBody | null;
   if (json === undefined) return { body: data ?? null, headers: {} };
   if (data !== undefined && data !== null) throw new InvalidOptionError('json', 'contradicts data; give one of them');
   return { body: JSON.stringify(json), headers: { 'Content-Type': 'application/json' } };
-}
-
-function isMap(value: HttpProxy): value is ProxyMap {
-  return typeof value === 'object' && value !== null && !(value instanceof URL) && !('url' in value);
-}
-
-function maskHttpProxy(value: HttpProxy): unknown {
-  if (value === null) return null;
-  if (typeof value === 'string' || value instanceof URL) return formatProxy(parseProxyUrl(value));
-  if (!isMap(value)) return formatProxy(parseProxyUrl(value.url));
-  const { noProxy, ...proxies } = value;
-  const masked = Object.entries(proxies).map(([key, each]) => [key, each ? formatProxy(parseProxyUrl(each)) : each]);
-  return { ...Object.fromEntries(masked), ...(noProxy === undefined ? {} : { noProxy }) };
 }

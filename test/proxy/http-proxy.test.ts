@@ -1,4 +1,4 @@
-import { checkHttpProxy, formatProxy, type HttpProxy, listProxies } from '@cloudlane/proxy';
+import { checkHttpProxy, formatHttpProxy, formatProxy, type HttpProxy, listProxies } from '@cloudlane/proxy';
 import { describe, expect, test } from '@jest/globals';
 import { catchError } from './catch-error.ts';
 
@@ -71,5 +71,33 @@ describe('listProxies', () => {
   test('refuses a proxy that cannot be used', () => {
     const error = catchError(() => listProxies({ http: 'one.example', https: 'ftp://two.example' }));
     expect(error).toMatchObject({ code: 'ERR_INVALID_PROXY_URL', source: "option http_proxy['https']" });
+  });
+});
+
+describe('formatHttpProxy', () => {
+  const FULL = 'http://user:secret@one.example';
+
+  test.each<[HttpProxy | undefined, unknown]>([
+    [undefined, undefined],
+    [null, null],
+    [FULL, 'http://user:***@one.example:80'],
+    [new URL(FULL), 'http://user:***@one.example:80'],
+    [{ url: FULL, headers: { 'X-A': 'secret' }, noProxy: '*' }, 'http://user:***@one.example:80'],
+    [{ url: 'one.example', auth: { username: 'user', password: 'secret' } }, 'http://user:***@one.example:80'],
+    [{}, {}],
+    [
+      { HTTPS: FULL, 'all://api.example': null, http: undefined, noProxy: 'internal.example' },
+      { HTTPS: 'http://user:***@one.example:80', 'all://api.example': null, noProxy: 'internal.example' },
+    ],
+  ])('shows %p as %j', (value, shown) => {
+    expect(formatHttpProxy(value)).toEqual(shown);
+  });
+
+  test.each<[HttpProxy]>([
+    [{ all: 'one.example', noProxy: 'http://user:secret@a.example' }],
+    [{ 'http://user:secret@a.example': 'one.example' }],
+  ])('shows nothing of %p, which cannot be used', (value) => {
+    const error = catchError(() => formatHttpProxy(value));
+    expect(`${error.message} ${error.stack}`).not.toContain('secret');
   });
 });
