@@ -1,5 +1,6 @@
 import diagnostics from 'node:diagnostics_channel';
 import { once } from 'node:events';
+import http from 'node:http';
 import https from 'node:https';
 import type { RequestEndEvent, RequestErrorEvent } from '@cloudlane/transport';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -62,4 +63,43 @@ test('an answer that its client gives up ends incomplete', async () => {
   await expectNothingLeft(transport, server);
   expect(names()).toEqual(['start', 'end']);
   expect(told[1]?.[1]).toMatchObject({ status: 200, isComplete: false });
+});
+
+test('it is told where the time went, up to the end of the body', async () => {
+  const server = await origin('http', {
+    handler: (_, response) =>
+      void setTimeout(() => {
+        response.write('first');
+        setTimeout(() => response.end('last'), 60);
+      }, 60),
+  });
+  const client = makeNode(newTransport().agents({ http_proxy: null }), server.url);
+  await Promise.all([client.get('/'), client.get('/')]);
+  expect(names()).toEqual(['start', 'start', 'end', 'end']);
+  for (const [, { timings }] of told.slice(2)) {
+    // Timers may come a millisecond early.
+    expect(timings.firstByte).toBeGreaterThan(55);
+    expect(timings.body).toBeGreaterThan(55);
+    expect(timings.total ?? 0).toBeGreaterThanOrEqual((timings.request ?? 0) + 110);
+    expect(timings.request).toBeGreaterThanOrEqual(0);
+  }
+});
+
+test('a failure while the answer is awaited is timed as that', async () => {
+  const server = await origin('http', {
+    handler: (_, response) => void setTimeout(() => response.destroy(), 60),
+  });
+  const client = makeNode(newTransport().agents({ http_proxy: null }), server.url);
+  expect(await reasonOf(client.get('/'))).toMatchObject({ code: 'ECONNRESET' });
+  expect(names()).toEqual(['start', 'error']);
+  expect(told[1]?.[1].timings).toMatchObject({ firstByte: expect.any(Number), body: null });
+});
+
+// Node keeps a body for whoever listens to 'response', until it is read.
+test('an answer that nobody listens to is dropped, so that its connection is free again', async () => {
+  const server = await origin('http');
+  const agents = newTransport({ maxSockets: 1 }).agents({ http_proxy: null });
+  for (const _ of [1, 2]) await once(http.get(server.url, { agent: agents.http }), 'close');
+  expect(server.connectionCount).toBe(1);
+  expect(names()).toEqual(['start', 'end', 'start', 'end']);
 });

@@ -6,6 +6,8 @@ import { reasonOf } from './agents-faults.ts';
 import { store } from './agents-lab.ts';
 import { newTransport, proxy } from './lab.ts';
 
+const HINTED = expect.stringContaining('the proxy is called http_proxy');
+
 afterEach(() => {
   scrubProxyVariables(process.env);
 });
@@ -60,4 +62,26 @@ test('a setting that cannot be used is refused at once, a variable by each reque
   expect(server.connectionCount).toBe(0);
   env.no_proxy = '*';
   expect(String(await client.get('/bucket/wait'))).toBe('waited');
+});
+
+test.each<[string, object, object]>([
+  ['a key that is close', { httpProxy: 'http://proxy.example' }, { option: 'httpProxy', reason: HINTED }],
+  ['another', { proxy: 'http://proxy.example' }, { option: 'proxy', reason: HINTED }],
+  ['a third', { proxyUrl: 'http://proxy.example' }, { option: 'proxyUrl', reason: HINTED }],
+  ['an option of requests', { tls: {} }, { option: 'tls', reason: 'there is no such option' }],
+  ['a scheme in a map', { http_proxy: { https: 'ftp://proxy.example' } }, { code: 'ERR_INVALID_PROXY_URL' }],
+  [
+    'a host in a map, by its source',
+    { http_proxy: { http: 'http://proxy.example', 'https://a.example': 'http://' }, source: 'my setting' },
+    { code: 'ERR_INVALID_PROXY_URL', source: expect.stringContaining('my setting') },
+  ],
+])('agents() refuses what no request could use: %s', (_what, settings, expected) => {
+  const transport = newTransport();
+  let thrown: unknown = null;
+  try {
+    transport.agents(settings);
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown).toMatchObject(expected);
 });

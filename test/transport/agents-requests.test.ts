@@ -56,6 +56,23 @@ describe('while a proxy never answers CONNECT', () => {
     await expectNothingLeft(transport, through);
   });
 
+  test("the transport's total bounds the wait for a connection", async () => {
+    const [server, through] = [await origin('https'), await proxy('http', { misbehaviour: { kind: 'hang' } })];
+    const transport = newTransport({ maxSockets: 1, timeout: { total: 100 } });
+    const agents = transport.agents({ http_proxy: through.url });
+    const requests = [getting(agents, server), getting(agents, server)];
+    const events = requests.map(eventsOf);
+    const failed = requests.map((request) => reasonOf(once(request, 'response')));
+    await Promise.all(requests.map(closed));
+    const expected = { deadline: 'total', milliseconds: 100, retryable: true };
+    for (const reason of await Promise.all(failed)) expect(reason).toBeInstanceOf(TimeoutError);
+    expect(await failed[0]).toMatchObject({ ...expected, phase: 'proxy-handshake' });
+    expect(await failed[1]).toMatchObject(expected);
+    expect(events).toEqual(Array(2).fill(['ERR_TIMEOUT', 'close']));
+    await expectNothingLeft(transport, through);
+    expect(server.requests).toEqual([]);
+  });
+
   test('a late answer opens nothing', async () => {
     let answer: () => void = () => {};
     const until = new Promise<void>((resolve) => {
@@ -101,6 +118,30 @@ test.each<[string, RequestOptions, (request: ClientRequest) => void]>([
   await expectNothingLeft(transport, server);
 });
 
+test("the transport's total counts until there is a connection, and no longer", async () => {
+  let answer: () => void = () => {};
+  const server = await origin('https', {
+    handler: (_, response) => {
+      answer = () => void response.end();
+    },
+  });
+  const agents = newTransport({ maxSockets: 1, timeout: { total: 200 } }).agents({ http_proxy: null });
+  const slow = getting(agents, server);
+  await server.waitForRequests(1);
+  const waiting = reasonOf(once(getting(agents, server), 'response'));
+  expect(await waiting).toBeInstanceOf(TimeoutError);
+  expect(await waiting).toMatchObject({
+    deadline: 'total',
+    milliseconds: 200,
+    message: expect.stringContaining('waiting for a free connection'),
+  });
+  // It is older than the one that was given up.
+  const answered = once(slow, 'response');
+  answer();
+  (await answered)[0].resume();
+  expect(server.requests).toHaveLength(1);
+});
+
 test("one request's timeout is not the next one's on the same connection", async () => {
   const server = await origin('https', {
     handler: (request, response) =>
@@ -139,6 +180,16 @@ test('one that was aborted before it began opens nothing', async () => {
   const request = getting(agents, server, { signal: AbortSignal.abort() });
   expect(await reasonOf(once(request, 'response'))).toMatchObject({ name: 'AbortError' });
   expect(through.connectionCount).toBe(0);
+});
+
+test('a closed transport says so, before it looks at anything else', async () => {
+  const server = await origin('https');
+  const transport = newTransport();
+  const agents = transport.agents({ http_proxy: null });
+  await transport.close();
+  const request = getting(agents, server, { cert: 'no certificate', key: 'no key' });
+  expect(await reasonOf(once(request, 'response'))).toBeInstanceOf(ClosedError);
+  expect(server.connectionCount).toBe(0);
 });
 
 test('what clients read of an agent is there, and destroy() closes nothing of others', async () => {

@@ -1,9 +1,14 @@
+import { constants } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import https, { type RequestOptions } from 'node:https';
-import type { LabOrigin } from '@cloudlane/testing';
-import { createCa } from '@cloudlane/testing';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { checkServerIdentity } from 'node:tls';
+import { closedPort, createCa, type LabOrigin } from '@cloudlane/testing';
 import { type ForeignAgents, TlsError } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
+import got, { type OptionsOfTextResponseBody } from 'got';
 import { expectWarning } from '../support/hygiene.ts';
 import { reasonOf } from './agents-faults.ts';
 import { ca, certificate, newTransport, origin, proxy } from './lab.ts';
@@ -80,14 +85,92 @@ describe.each(['http', 'https'] as const)("a client's own TLS options, through a
   });
 });
 
-test.each<[string, RequestOptions]>([
+test.each<[string, object]>([
   ['pfx', { pfx: Buffer.from('pfx') }],
   ['ciphers', { ciphers: 'AES256-SHA' }],
   ['checkServerIdentity', { checkServerIdentity: () => new Error('pinned to another') }],
+  ['secureProtocol', { secureProtocol: 'TLSv1_2_method' }],
+  ['secureOptions', { secureOptions: constants.SSL_OP_NO_TLSv1_3 }],
+  ['sigalgs', { sigalgs: 'RSA-PSS+SHA512' }],
+  ['ecdhCurve', { ecdhCurve: 'P-521' }],
+  ['dhparam', { dhparam: 'auto' }],
+  ['minDHSize', { minDHSize: 4096 }],
+  ['ALPNProtocols', { ALPNProtocols: ['h2', 'http/1.1'] }],
+  ['clientCertEngine', { clientCertEngine: 'pkcs11' }],
+  ['privateKeyEngine', { privateKeyEngine: 'pkcs11' }],
+  ['privateKeyIdentifier', { privateKeyIdentifier: 'pkcs11:object=key' }],
+  ['pskCallback', { pskCallback: () => null }],
   ['socketPath', { socketPath: '/run/origin.sock' }],
+  ['localAddress', { localAddress: '127.0.0.1' }],
+  ['localPort', { localPort: 61_234 }],
+  ['lookup', { lookup: () => {} }],
 ])('%s is refused rather than ignored', async (name, options) => {
   const server = await origin('https');
   const agents = newTransport().agents({ http_proxy: null });
   expect(await reasonOf(statusOf(agents, server, options))).toMatchObject({ name: 'InvalidOptionError', option: name });
   expect(server.connectionCount).toBe(0);
+});
+
+test('what clients write out, but is done anyway, is taken', async () => {
+  const server = await origin('https');
+  const agents = newTransport().agents({ http_proxy: null });
+  const usual: object = { ALPNProtocols: ['http/1.1'], checkServerIdentity };
+  expect(await statusOf(agents, server, usual)).toBe(200);
+});
+
+test("got's options for TLS, and its cache of names, are refused as well", async () => {
+  const server = await origin('https');
+  const agent = newTransport().agents({ http_proxy: null });
+  const call = (options: OptionsOfTextResponseBody) =>
+    reasonOf(got(server.url, { agent, retry: { limit: 0 }, ...options }));
+  const refused = (option: string) => ({ cause: { name: 'InvalidOptionError', option } });
+  expect(await call({ https: { signatureAlgorithms: 'RSA-PSS+SHA512' } })).toMatchObject(refused('sigalgs'));
+  expect(await call({ localAddress: '127.0.0.1' })).toMatchObject(refused('localAddress'));
+  expect(await call({ dnsCache: true })).toMatchObject(refused('lookup'));
+});
+
+describe('a transport that verifies by a file', () => {
+  const named = (servername: string): RequestOptions => ({ servername });
+
+  async function readOnce() {
+    const file = join(await mkdtemp(join(tmpdir(), 'cloudlane-')), 'ca.pem');
+    await writeFile(file, ca.certificate);
+    const server = await origin('https');
+    const agents = newTransport({ tls: { verify: file } }).agents({ http_proxy: null });
+    expect(await statusOf(agents, server, named('origin.example'))).toBe(200);
+    await rm(dirname(file), { recursive: true });
+    return { server, agents };
+  }
+
+  test('reads it once for all requests with the same options', async () => {
+    const { server, agents } = await readOnce();
+    expect(await statusOf(agents, server, named('origin.example'))).toBe(200);
+    const other = reasonOf(statusOf(agents, server, named('proxy.example')));
+    expect(await other).toMatchObject({ option: 'tls.verify', reason: expect.stringContaining('cannot be read') });
+  });
+
+  test('keeps what was used last, not all there ever was', async () => {
+    const { server, agents } = await readOnce();
+    const nowhere = { port: await closedPort(), rejectUnauthorized: false };
+    const pass = async (count: number) => {
+      for (let index = 0; index < count; index += 1) {
+        const options = { ...nowhere, ...named(`n${index}.example`) };
+        expect(await reasonOf(statusOf(agents, server, options))).toMatchObject({ code: 'ERR_CONNECT' });
+      }
+    };
+    await pass(19);
+    expect(await statusOf(agents, server, named('origin.example'))).toBe(200);
+    await pass(20);
+    const forgotten = reasonOf(statusOf(agents, server, named('origin.example')));
+    expect(await forgotten).toMatchObject({ option: 'tls.verify' });
+  });
+
+  test('sees that a list of authorities has become longer', async () => {
+    const server = await origin('https');
+    const agents = newTransport({ tls: {} }).agents({ http_proxy: null });
+    const authorities = [otherCa.certificate];
+    expect(await reasonOf(statusOf(agents, server, { ca: authorities }))).toBeInstanceOf(TlsError);
+    authorities.push(ca.certificate);
+    expect(await statusOf(agents, server, { ca: authorities })).toBe(200);
+  });
 });

@@ -1,24 +1,34 @@
 import { errorMonitor } from 'node:events';
 import http, { type ClientRequest } from 'node:http';
 import https, { type RequestOptions } from 'node:https';
-import { InvalidOptionError, type RouteSettings, resolveRoute } from '@cloudlane/proxy';
+import { checkHttpProxy, InvalidOptionError, type RouteSettings, resolveRoute } from '@cloudlane/proxy';
 import type { AgentRegistry } from './agent-registry.ts';
 import { Attempt } from './attempt.ts';
 import { publishEnd, publishError, publishStart } from './diagnostics.ts';
-import { foreignTls } from './foreign-tls.ts';
+import { ForeignTls } from './foreign-tls.ts';
 import { dropLateProxyHeaders, headerOf, takeProxyHeaders } from './forward-request.ts';
 import { originOf } from './origin.ts';
 import { printAs, serializeAs } from './printing.ts';
-import { refuseRequest, responseOf } from './request-hooks.ts';
+import { onHead, refuseRequest, responseOf } from './request-hooks.ts';
 import { EXCHANGE } from './route-agents.ts';
 import { chooseRoute } from './route-choice.ts';
-import { LONGEST, type ResolvedTimeouts } from './timeouts.ts';
+import { LONGEST, type ResolvedTimeouts, startDeadline } from './timeouts.ts';
 import type { ResolvedTransportOptions } from './transport-options.ts';
 
 /**
  * Agents for clients that take one for http and one for https. They keep no connections themselves: `destroy()` closes
- * none, `maxSockets` is the transport's to say, `sockets` and `requests` stay empty. They refuse `socketPath` and TLS
- * options that they would otherwise ignore; `lookup`, `family` and `localAddress` are without effect.
+ * none, `maxSockets` is the transport's to say, `sockets` and `requests` stay empty.
+ *
+ * Of the transport's deadlines `connect` and `handshake` hold, and `total` until a request has its connection, the wait
+ * for a free one included; `firstByte` and `idle` do not. From then on the client's own hold.
+ *
+ * A forwarded request gets what the proxy says to it (a 407, an error page) as an ordinary answer; only a tunnel that
+ * is refused is an error. Sockets that were upgraded (WebSockets) belong to their client: neither `maxSockets` nor
+ * `connections` counts them, and `close()` leaves them open.
+ *
+ * What would lead elsewhere or trust somebody else, and cannot take effect, fails the request with an
+ * `InvalidOptionError`: `socketPath`, `localAddress`, `localPort`, `lookup` (got's `dnsCache`), and for https the TLS
+ * options that `Transport.agents` does not name. `family` and `hints` are without effect.
  */
 export interface ForeignAgents {
   readonly http: http.Agent;
@@ -27,77 +37,62 @@ export interface ForeignAgents {
 
 type Scheme = 'http' | 'https';
 
-/** Sends one request that somebody else's client has made on its way. */
-type Assign = (request: ClientRequest, scheme: Scheme, options: RequestOptions) => void;
-
 /** Makes the two agents of `Transport.agents`. */
 export function createForeignAgents(
   settings: RouteSettings,
   options: ResolvedTransportOptions,
   registry: AgentRegistry,
 ): ForeignAgents {
-  // Refused here, not at somebody else's first request.
-  resolveRoute('http://cloudlane.invalid', { ...settings, trustEnv: false });
-  const assign: Assign = (request, scheme, given) => {
-    try {
-      carry(request, scheme, given, { settings, options, registry });
-    } catch (error) {
-      refuseRequest(request, error);
-    }
-  };
+  checkSettings(settings);
   const { keepAlive } = options;
-  return { http: new ForeignAgent(assign, keepAlive), https: new ForeignTlsAgent(assign, keepAlive) };
-}
-
-class ForeignAgent extends http.Agent {
-  readonly #assign: Assign;
-
-  constructor(assign: Assign, keepAlive: boolean) {
-    super({ keepAlive });
-    this.#assign = assign;
-  }
-
+  const carrier = { settings, options, registry, tls: new ForeignTls(options.tls) };
   // Which agent was asked tells the scheme; `options.protocol` is left out by some SDKs.
-  addRequest(request: ClientRequest, options: RequestOptions): void {
-    this.#assign(request, 'http', options);
-  }
-
-  override createConnection(): never {
-    return refuseConnection();
-  }
+  return {
+    http: carrying(new http.Agent({ keepAlive }), 'http', carrier),
+    https: carrying(new https.Agent({ keepAlive }), 'https', carrier),
+  };
 }
 
-class ForeignTlsAgent extends https.Agent {
-  readonly #assign: Assign;
+const SETTINGS: readonly (keyof RouteSettings)[] = ['http_proxy', 'noProxy', 'env', 'trustEnv', 'system', 'source'];
 
-  constructor(assign: Assign, keepAlive: boolean) {
-    super({ keepAlive });
-    this.#assign = assign;
+// What cannot be used is refused here, not at somebody else's first request.
+function checkSettings(settings: RouteSettings): void {
+  for (const name in settings) {
+    if (SETTINGS.some((known) => known === name)) continue;
+    const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
+    throw new InvalidOptionError(name, `there is no such option${hint}`);
   }
-
-  addRequest(request: ClientRequest, options: RequestOptions): void {
-    this.#assign(request, 'https', options);
-  }
-
-  override createConnection(): never {
-    return refuseConnection();
-  }
-}
-
-// Node's own would go straight to the origin.
-function refuseConnection(): never {
-  throw new InvalidOptionError('agent', 'of a transport opens connections for requests only');
+  checkHttpProxy(settings.http_proxy, settings.source ?? 'option http_proxy');
+  resolveRoute('http://cloudlane.invalid', { ...settings, trustEnv: false });
 }
 
 interface Carrier {
   readonly settings: RouteSettings;
   readonly options: ResolvedTransportOptions;
   readonly registry: AgentRegistry;
+  readonly tls: ForeignTls;
+}
+
+/** Has an agent hand its requests over, where it would look for a connection of its own. */
+function carrying<A extends http.Agent>(agent: A, scheme: Scheme, carrier: Carrier): A {
+  return Object.assign(agent, {
+    addRequest(request: ClientRequest, given: RequestOptions): void {
+      try {
+        carry(request, scheme, given, carrier);
+      } catch (error) {
+        refuseRequest(request, error);
+      }
+    },
+    // Node's own would go straight to the origin.
+    createConnection(): never {
+      throw new InvalidOptionError('agent', 'of a transport opens connections for requests only');
+    },
+  });
 }
 
 function carry(request: ClientRequest, scheme: Scheme, given: RequestOptions, carrier: Carrier): void {
-  const { settings, options, registry } = carrier;
-  if (given.socketPath) throw new InvalidOptionError('socketPath', 'leads past every route of a transport');
+  const { settings, options, registry, tls } = carrier;
+  refuseDetours(given);
   const url = urlOf(scheme, given, request.path);
   const origin = originOf(url);
   const { route, explain } = chooseRoute(isWebSocket(request) ? webSocketUrl(url) : url, settings, options);
@@ -111,19 +106,31 @@ function carry(request: ClientRequest, scheme: Scheme, given: RequestOptions, ca
     isRepeatable: false,
     isForeign: true,
   });
+  if (registry.isClosed) throw attempt.closed();
   const own = takeProxyHeaders(request);
   if (route.kind !== 'forward') dropLateProxyHeaders(request);
   attempt.isAuthenticating = own !== null || (route.kind !== 'direct' && Boolean(route.proxy.credentials));
   const agent = registry.get(route, origin, {
-    tls: foreignTls(request, given, options.tls),
+    tls: origin.secure ? tls.optionsFor(request, given) : undefined,
     proxyAuthorization: route.kind === 'direct' || route.kind === 'socks' ? null : own,
   });
   if (route.kind !== 'direct') hideHead(request, attempt);
   watch(request, attempt, given.timeout);
-  if (registry.isClosed) throw attempt.closed();
   // Aborted before it began: no connection is opened for it.
-  if (request.destroyed) refuseRequest(request, null);
-  else agent.addRequest(request, { [EXCHANGE]: { origin, attempt } });
+  if (request.destroyed) {
+    refuseRequest(request, null);
+    return;
+  }
+  boundWait(request, attempt);
+  agent.addRequest(request, { [EXCHANGE]: { origin, attempt } });
+}
+
+const DETOURS = ['socketPath', 'localAddress', 'localPort', 'lookup'] as const;
+
+// Somebody counts on them: on a network that nothing leaves, or on addresses that were checked.
+function refuseDetours(given: RequestOptions): void {
+  const detour = DETOURS.find((name) => given[name]);
+  if (detour) throw new InvalidOptionError(detour, 'has no effect on the routes of a transport; leave it out');
 }
 
 // Its headers are to hold the credentials of the proxy, and errors and answers of its client lead to it.
@@ -137,6 +144,12 @@ function hideHead(request: ClientRequest, attempt: Attempt): void {
 function watch(request: ClientRequest, attempt: Attempt, timeout = 0): void {
   publishStart(attempt);
   if (timeout > 0) request.once('socket', (socket) => void socket.setTimeout(timeout));
+  request.once('finish', () => {
+    if (attempt.phase === 'request') attempt.phase = 'response';
+  });
+  const ignoreHead = onHead(request, () => {
+    attempt.phase = 'body';
+  });
   let isFailed = false;
   // Not 'error': an error that the client does not listen to must stay unheard.
   request.once(errorMonitor, (error) => {
@@ -144,10 +157,21 @@ function watch(request: ClientRequest, attempt: Attempt, timeout = 0): void {
     publishError(attempt, error);
   });
   request.once('close', () => {
+    ignoreHead();
     attempt.finish();
     const { statusCode = 0, complete = false } = responseOf(request) ?? {};
     if (!isFailed) publishEnd(attempt, statusCode, complete);
   });
+}
+
+/** What comes after the connection is between the client and its origin. */
+function boundWait(request: ClientRequest, attempt: Attempt): void {
+  const stop = startDeadline(attempt.totalLeft, () => {
+    const error = attempt.timedOut('total');
+    attempt.stop(error);
+    request.destroy(error);
+  });
+  request.once('socket', stop).once('close', stop);
 }
 
 function urlOf(scheme: Scheme, { host, hostname, port }: RequestOptions, path: string): URL {

@@ -1,4 +1,5 @@
 // What Node's ClientRequest does for agents, but its published types do not tell.
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Attempt } from './attempt.ts';
@@ -55,4 +56,26 @@ export function onDestroy(request: ClientRequest, listener: (error: Error | unde
 /** The answer that a request has got. */
 export function responseOf(request: ClientRequest): IncomingMessage | undefined {
   return Reflect.get(request, 'res');
+}
+
+/**
+ * Tells of the head of the answer. A listener of 'response' would have Node keep a body that nobody reads, which it
+ * drops else. Returns how to stop listening.
+ */
+export function onHead(request: ClientRequest, listener: () => void): () => void {
+  if (awaited.size === 0) subscribe(HEAD, tellHead);
+  awaited.set(request, listener);
+  return () => {
+    awaited.delete(request);
+    if (awaited.size === 0) unsubscribe(HEAD, tellHead);
+  };
+}
+
+// Node's channel for all its requests; in spite of its name it comes with the head.
+const HEAD = 'http.client.response.finish';
+const awaited = new Map<unknown, () => void>();
+
+function tellHead(message: unknown): void {
+  const { request } = message as { readonly request?: unknown };
+  awaited.get(request)?.();
 }
