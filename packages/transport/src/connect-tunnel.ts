@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Attempt } from './attempt.ts';
 import { type ConnectReply, ConnectReplyError, ConnectReplyParser } from './connect-reply.ts';
 import { ProxyProtocolError, ProxyTunnelError } from './errors.ts';
+import { nextChunk } from './next-chunk.ts';
 import type { Origin } from './origin.ts';
 import { MAX_ANSWER_BODY, proxyAuthentication, REFUSAL_WAIT } from './proxy-answer.ts';
 import { startDeadline } from './timeouts.ts';
@@ -32,33 +33,22 @@ export async function openTunnel(
   throw refusal(origin, { ...reply, body }, attempt);
 }
 
-function readReply(socket: Socket, attempt: Attempt): Promise<ConnectReply> {
+async function readReply(socket: Socket, attempt: Attempt): Promise<ConnectReply> {
   const parser = new ConnectReplyParser();
   const broken = (why: string): ProxyProtocolError =>
     new ProxyProtocolError(`${attempt}: the proxy's answer to CONNECT cannot be read: ${why}`, attempt.facts());
-  return new Promise((resolve, reject) => {
-    let hasHeard = false;
-    const onData = (chunk: Buffer): void => {
-      hasHeard = true;
-      try {
-        const reply = parser.push(chunk);
-        if (reply) settle(() => resolve(reply));
-      } catch (error) {
-        settle(() => reject(error instanceof ConnectReplyError ? broken(error.message) : error));
-      }
-    };
+  for (let hasHeard = false; ; hasHeard = true) {
+    const chunk = await nextChunk(socket);
     // Without a word it is no answer that breaks off: as a reset.
-    const onEnd = (): void =>
-      settle(() => reject(hasHeard ? broken('the connection ended before it was complete') : new Error('it hung up')));
-    const onError = (error: Error): void => settle(() => reject(error));
-    const settle = (done: () => void): void => {
-      socket.pause();
-      socket.off('data', onData).off('end', onEnd).off('close', onEnd).off('error', onError);
-      done();
-    };
-    socket.on('data', onData).on('end', onEnd).on('close', onEnd).on('error', onError);
-    socket.resume();
-  });
+    if (chunk === null)
+      throw hasHeard ? broken('the connection ended before it was complete') : new Error('it hung up');
+    try {
+      const reply = parser.push(chunk);
+      if (reply) return reply;
+    } catch (error) {
+      throw error instanceof ConnectReplyError ? broken(error.message) : error;
+    }
+  }
 }
 
 function readRefusal(socket: Socket, reply: ConnectReply, attempt: Attempt): Promise<Buffer> {

@@ -2,6 +2,7 @@ import { isIPv4, isIPv6, type Socket } from 'node:net';
 import type { ProxyCredentials } from '@cloudlane/proxy';
 import type { Attempt } from './attempt.ts';
 import { ProxyProtocolError, SocksError, type SocksStep } from './errors.ts';
+import { nextChunk } from './next-chunk.ts';
 
 /** What a SOCKS proxy is asked for. */
 export interface SocksTarget {
@@ -206,20 +207,10 @@ class SocksWire {
     );
   }
 
-  #next(step: SocksStep): Promise<Buffer> {
-    const socket = this.#socket;
-    return new Promise((resolve, reject) => {
-      const onData = (chunk: Buffer): void => settle(() => resolve(chunk));
-      const onEnd = (): void => settle(() => reject(this.#closed(step)));
-      const onError = (error: Error): void => settle(() => reject(error));
-      const settle = (done: () => void): void => {
-        socket.pause();
-        socket.off('data', onData).off('end', onEnd).off('close', onEnd).off('error', onError);
-        done();
-      };
-      socket.on('data', onData).on('end', onEnd).on('close', onEnd).on('error', onError);
-      socket.resume();
-    });
+  async #next(step: SocksStep): Promise<Buffer> {
+    const chunk = await nextChunk(this.#socket);
+    if (chunk === null) throw this.#closed(step);
+    return chunk;
   }
 }
 
