@@ -399,6 +399,18 @@ describe('the proxy', () => {
     expect([before.connectionCount, after.openSockets]).toEqual([1, 1]);
   });
 
+  test('that is an object stays what it was when the caller changes that', () => {
+    const url = new URL('http://one.example');
+    const auth = { username: 'user', password: 'one' };
+    const noProxy = ['direct.example'];
+    const session = newSession({ http_proxy: { url, auth, noProxy } });
+    url.host = 'two.example';
+    auth.username = 'other';
+    noProxy.push('api.example');
+    const { route } = session.explain('https://api.example');
+    expect(route).toMatchObject({ proxy: { host: 'one.example', credentials: { username: 'user' } } });
+  });
+
   test('that is set to and fro keeps its connections', async () => {
     const [target, one, two] = [await origin(), await proxy(), await proxy()];
     const session = newSession();

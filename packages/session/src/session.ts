@@ -217,7 +217,17 @@ function readSetting(value: HttpProxy | undefined, source: string): ProxySetting
 /** A copy that stays as it is when the caller's own object changes. */
 function copyOf(value: HttpProxy): HttpProxy {
   if (value === null || typeof value === 'string') return value;
-  return value instanceof URL ? new URL(value) : { ...value };
+  if (value instanceof URL) return new URL(value);
+  const copy = { ...value };
+  for (const [name, part] of Object.entries(copy)) Reflect.set(copy, name, copyPart(part));
+  return copy;
+}
+
+function copyPart(part: unknown): unknown {
+  // What parseProxyUrl has made is frozen, and would not survive a copy.
+  if (typeof part !== 'object' || part === null || Object.isFrozen(part)) return part;
+  if (part instanceof URL) return new URL(part);
+  return Array.isArray(part) ? [...part] : { ...part };
 }
 
 /** Beside a proxy that speaks no TLS, `proxyTls` would do nothing. Later settings may name another proxy. */
