@@ -84,7 +84,7 @@ function refuseOthers(given: RequestOptions): void {
     if (isGiven(value) && !isUsual(value))
       throw new InvalidOptionError(
         name,
-        `cannot be used with the agents of a transport; it knows ${NODE_NAMES.join(', ')}`,
+        `has no effect with the agents of a transport; they know rejectUnauthorized, ${NODE_NAMES.join(', ')}`,
       );
   }
 }
