@@ -13,7 +13,7 @@ import { onHead, refuseRequest, responseOf } from './request-hooks.ts';
 import { EXCHANGE } from './route-agents.ts';
 import { chooseRoute } from './route-choice.ts';
 import { LONGEST, type ResolvedTimeouts, startDeadline } from './timeouts.ts';
-import type { ResolvedTransportOptions } from './transport-options.ts';
+import { checkNames, type ResolvedTransportOptions } from './transport-options.ts';
 
 /**
  * Agents for clients that take one for http and one for https. They keep no connections themselves: `destroy()` closes
@@ -53,15 +53,9 @@ export function createForeignAgents(
   };
 }
 
-const SETTINGS: readonly (keyof RouteSettings)[] = ['http_proxy', 'noProxy', 'env', 'trustEnv', 'system', 'source'];
-
 // What cannot be used is refused here, not at somebody else's first request.
 function checkSettings(settings: RouteSettings): void {
-  for (const name in settings) {
-    if (SETTINGS.some((known) => known === name)) continue;
-    const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
-    throw new InvalidOptionError(name, `there is no such option${hint}`);
-  }
+  checkNames(settings, 'agents');
   checkHttpProxy(settings.http_proxy, settings.source ?? 'option http_proxy');
   resolveRoute('http://cloudlane.invalid', { ...settings, trustEnv: false });
 }

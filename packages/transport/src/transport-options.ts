@@ -71,17 +71,8 @@ export interface OpenOptions extends RouteSettings {
   readonly timeout?: number | Timeouts | undefined;
 }
 
-const OPEN_NAMES: readonly (keyof OpenOptions)[] = [
-  'http_proxy',
-  'noProxy',
-  'env',
-  'trustEnv',
-  'system',
-  'source',
-  'tls',
-  'proxyTls',
-  'timeout',
-];
+const ROUTE_NAMES: readonly (keyof RouteSettings)[] = ['http_proxy', 'noProxy', 'env', 'trustEnv', 'system', 'source'];
+const OPEN_NAMES: readonly (keyof OpenOptions)[] = [...ROUTE_NAMES, 'tls', 'proxyTls', 'timeout'];
 const REQUEST_NAMES: readonly (keyof TransportRequest)[] = [
   ...OPEN_NAMES,
   'method',
@@ -91,7 +82,8 @@ const REQUEST_NAMES: readonly (keyof TransportRequest)[] = [
   'signal',
   'onUploadProgress',
 ];
-const KNOWN: Readonly<Record<'send' | 'open', ReadonlySet<string>>> = {
+const KNOWN: Readonly<Record<'send' | 'open' | 'agents', ReadonlySet<string>>> = {
+  agents: new Set(ROUTE_NAMES),
   send: new Set(REQUEST_NAMES),
   open: new Set(OPEN_NAMES),
 };
@@ -100,7 +92,7 @@ const KNOWN: Readonly<Record<'send' | 'open', ReadonlySet<string>>> = {
  * A misspelled `http_proxy` must not become a direct connection.
  * @throws InvalidOptionError if there is no option of that name
  */
-export function checkNames(options: object, call: 'send' | 'open'): void {
+export function checkNames(options: object, call: keyof typeof KNOWN): void {
   for (const name in options) {
     if (KNOWN[call].has(name)) continue;
     const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';

@@ -122,6 +122,7 @@ export class Transport {
    * too. It fails with the errors of `send` as long as it has no connection, then with Node's own.
    *
    * @throws InvalidProxyUrlError if the settings name a proxy that cannot be used
+   * @throws InvalidOptionError if a setting is unknown or contradicts another
    */
   agents(settings: RouteSettings = {}): ForeignAgents {
     return createForeignAgents(settings, this.#options, this.#agents);
