@@ -1,5 +1,5 @@
 // What a process holds when it has nothing to do.
-import { ClientRequest, IncomingMessage } from 'node:http';
+import { Agent, ClientRequest, IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import v8 from 'node:v8';
@@ -9,7 +9,7 @@ import type { Rest } from './plan.ts';
 v8.setFlagsFromString('--expose-gc');
 const collect: () => void = runInNewContext('gc');
 
-const WATCHED = { Socket, ClientRequest, IncomingMessage } as const;
+const WATCHED = { Agent, Socket, ClientRequest, IncomingMessage } as const;
 
 /** Looks at the process once the garbage is collected. */
 export async function takeRest(): Promise<Rest> {
