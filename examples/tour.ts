@@ -1,8 +1,16 @@
-// The whole promise in one run: S3 calls over two proxies that want passwords, the proxy chosen in four ways, and for
-// each call what the proxies really saw. Ends with an error if a call went another way than the driver had said.
+// The whole promise in one run: S3 calls over proxies that want passwords, the proxy chosen in four ways, through http and
+// https proxies and SOCKS, and for each call what the proxies really saw. Ends with an error if a call went another way than the driver had said.
 import { S3Storage } from '@cloudlane/driver-aws';
 import { formatProxy, parseProxyUrl, type Route, type RouteExplanation } from '@cloudlane/proxy';
-import { createCa, type LabProxy, type ProxyHop, startProxy } from '@cloudlane/testing';
+import {
+  createCa,
+  type LabProxy,
+  type LabSocks,
+  type ProxyHop,
+  type SocksHop,
+  startProxy,
+  startSocks,
+} from '@cloudlane/testing';
 import { Transport } from '@cloudlane/transport';
 import { formatTable } from 'cloudlane';
 import { startEmbeddedS3 } from './embedded-s3.ts';
@@ -13,13 +21,18 @@ await using plain = await startEmbeddedS3();
 await using secure = await startEmbeddedS3(certificate);
 await using north = await startProxy({ auth: { username: 'north', password: 'p@ss:wörd' } });
 await using south = await startProxy({ auth: { username: 'south', password: '100% secret' } });
-await using transport = new Transport({ tls: { ca: ca.certificate } });
+await using east = await startProxy({ auth: { username: 'east', password: 'über TLS' }, tls: certificate });
+await using west = await startSocks({ auth: { username: 'west', password: 'bastion' } });
+await using transport = new Transport({ tls: { ca: ca.certificate }, proxyTls: { ca: ca.certificate } });
 
 const account = { accessKeyId: 'S3RVER', secretAccessKey: 'S3RVER', transport };
-const NAMES = new Map([
+const NAMES = new Map<LabProxy | LabSocks, string>([
   [north, 'north'],
   [south, 'south'],
+  [east, 'east'],
+  [west, 'west'],
 ]);
+const HOP_KINDS = { direct: null, forward: 'forward', tunnel: 'connect', socks: 'socks' } as const;
 const rows: string[][] = [];
 let failed = 0;
 
@@ -83,8 +96,16 @@ await show('getObject (https)', 'constructor http_proxy', tunnelled, north, asyn
   (await tunnelled.getObject('tunnel', 'a.txt')).text(),
 );
 
+// An https proxy: TLS in TLS. And SOCKS, whose proxy looks the name up.
+tunnelled.connection.setHttpProxy(east.urlWithCredentials);
+await show('headObject (https)', 'setHttpProxy(east)', tunnelled, east, () => tunnelled.headObject('tunnel', 'a.txt'));
+tunnelled.connection.setHttpProxy(west.urlWithCredentials);
+await show('deleteObject (https)', 'setHttpProxy(west)', tunnelled, west, () =>
+  tunnelled.deleteObject('tunnel', 'a.txt'),
+);
+
 for (const [proxy, name] of NAMES)
-  console.log(`proxy ${name}  ${formatProxy(parseProxyUrl(proxy.urlWithCredentials))}`);
+  console.log(`proxy ${name.padEnd(6)} ${formatProxy(parseProxyUrl(proxy.urlWithCredentials))}`);
 console.log(`S3           ${plain.endpoint}, ${secure.endpoint}\n`);
 console.log(
   formatTable(['CALL', 'PROXY SET BY', 'ROUTE TAKEN', 'BECAUSE', 'WHAT THE PROXY SAW', 'CONNECTION', 'MS'], rows),
@@ -99,12 +120,12 @@ async function show(
   call: string,
   setBy: string,
   driver: S3Storage,
-  expected: LabProxy | null,
+  expected: LabProxy | LabSocks | null,
   run: () => Promise<unknown>,
   options: { readonly http_proxy?: string | null } = {},
 ): Promise<void> {
   const claimed = driver.connection.explain('', options);
-  const before = new Map([north, south].map((proxy) => [proxy, proxy.hops.length]));
+  const before = new Map([...NAMES.keys()].map((proxy) => [proxy, proxy.hops.length]));
   const counts = new Map(transport.connections.map(({ id, requestCount }) => [id, requestCount]));
   const started = performance.now();
   await run();
@@ -125,9 +146,9 @@ async function show(
 
 function isAsClaimed(
   claimed: RouteExplanation,
-  expected: LabProxy | null,
+  expected: LabProxy | LabSocks | null,
   used: string | undefined,
-  seen: ReadonlyMap<LabProxy, readonly ProxyHop[]>,
+  seen: ReadonlyMap<LabProxy | LabSocks, readonly (ProxyHop | SocksHop)[]>,
 ): boolean {
   if (used !== undefined && used !== claimed.route.kind) return false;
   for (const [proxy, hops] of seen) {
@@ -135,11 +156,8 @@ function isAsClaimed(
       if (hops.length > 0) return false;
     } else if (claimed.route.kind === 'direct' || claimed.route.proxy.port !== proxy.port) return false;
     // A tunnel that is used again shows nothing new to its proxy.
-    else if (hops.length === 0 && claimed.route.kind !== 'tunnel') return false;
-    else if (
-      hops.some(({ kind, authorized }) => !authorized || (kind === 'connect') !== (claimed.route.kind === 'tunnel'))
-    )
-      return false;
+    else if (hops.length === 0 && claimed.route.kind === 'forward') return false;
+    else if (hops.some(({ kind, authorized }) => !authorized || HOP_KINDS[claimed.route.kind] !== kind)) return false;
   }
   return expected !== null || claimed.route.kind === 'direct';
 }
@@ -150,10 +168,14 @@ function describeRoute(route: Route): string {
   return `${route.kind} via ${[...NAMES].find(([proxy]) => proxy.port === port)?.[1] ?? 'an unknown proxy'}`;
 }
 
-function describeHops(hops: readonly ProxyHop[], used: string | undefined): string {
-  if (hops.length === 0) return used === 'tunnel' ? 'ciphertext in the open tunnel' : 'nothing';
+function describeHops(hops: readonly (ProxyHop | SocksHop)[], used: string | undefined): string {
+  if (hops.length === 0) return used === 'tunnel' || used === 'socks' ? 'ciphertext in the open tunnel' : 'nothing';
   return hops
-    .map(({ method, target, username, status }) => `${method} ${shorten(target)} as ${username} → ${status}`)
+    .map((hop) => {
+      const asked = hop.kind === 'socks' ? `SOCKS${hop.version}` : hop.method;
+      const answer = hop.kind === 'socks' ? hop.reply : hop.status;
+      return `${asked} ${shorten(hop.target)} as ${hop.username} → ${answer}`;
+    })
     .join('\n');
 }
 

@@ -42,7 +42,7 @@ const droplets = {
   meta: { total: 1 },
 };
 
-test('the tour ends well, and shows forward, tunnel and direct calls with what the proxy saw', async () => {
+test('the tour ends well, and shows forward, tunnel, SOCKS and direct calls with what the proxy saw', async () => {
   const env = scrubProxyVariables({ ...process.env });
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ['examples/dist/tour.js'], { env });
   expect(stderr).toBe('');
@@ -52,8 +52,10 @@ test('the tour ends well, and shows forward, tunnel and direct calls with what t
   expect(stdout).toMatch(/^deleteObject +this call: null +direct +.* nothing /m);
   expect(stdout).toMatch(/^createContainer \(https\) .*tunnel via north .* CONNECT 127\.0\.0\.1:\d+ as north → 200/m);
   expect(stdout).toMatch(/^getObject \(https\) .* ciphertext in the open tunnel +reused/m);
+  expect(stdout).toMatch(/^headObject \(https\) .*tunnel via east .* CONNECT 127\.0\.0\.1:\d+ as east → 200 +new/m);
+  expect(stdout).toMatch(/^deleteObject \(https\) .*socks via west .* SOCKS5 127\.0\.0\.1:\d+ as west → 0 +new/m);
   expect(stdout.trimEnd().endsWith('Every call took the route that was claimed.')).toBe(true);
-  expect(stdout).not.toMatch(/p@ss|100% secret/);
+  expect(stdout).not.toMatch(/p@ss|100% secret|über TLS|bastion/);
 });
 
 test('four ways: each call took its own', async () => {
