@@ -13,7 +13,7 @@ const REQUESTS = 10_000 * SCALE;
 const SETTLED_AFTER = 2_000;
 
 /** Bytes: less than one object for each request, of which the smallest has 32 bytes and a place of 8 where it is kept. */
-const HEAP_GROWTH = 24 * (REQUESTS - SETTLED_AFTER);
+const HEAP_GROWTH = 36 * (REQUESTS - SETTLED_AFTER);
 
 /** What must have happened, or the mix is not what it says. */
 const OUTCOMES = [

@@ -412,6 +412,22 @@ test('a signal that is aborted already opens no connection', async () => {
   expect(server.connectionCount).toBe(0);
 });
 
+test('a signal that serves many calls at once has one listener, and ends them all', async () => {
+  const server = await origin('http', { handler: () => {} });
+  const transport = newTransport();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const sent = Array.from({ length: 20 }, () => transport.send({ url: server.url, http_proxy: null, signal }));
+  const outcomes = Promise.allSettled(sent);
+  await server.waitForRequests(20);
+  expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+  const reason = new Error('enough');
+  controller.abort(reason);
+  expect(await outcomes).toEqual(new Array(20).fill({ status: 'rejected', reason }));
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+  await expectNothingLeft(transport, server);
+});
+
 test('a signal that serves many calls collects no listeners', async () => {
   const server = await origin();
   const transport = newTransport();

@@ -1,4 +1,5 @@
 import type { InternalAxiosRequestConfig } from 'axios';
+import { onAbort } from './on-abort.ts';
 
 /** What stops one call. */
 export interface Cancellation {
@@ -14,12 +15,12 @@ export function followCancellation({ signal, cancelToken }: InternalAxiosRequest
   const abort = (): void => controller.abort();
   cancelToken.subscribe(abort);
   if (signal?.aborted) abort();
-  signal?.addEventListener?.('abort', abort);
+  const stopListening = onAbort(signal as AbortSignal | undefined, abort);
   return {
     signal: controller.signal,
     release: () => {
       cancelToken.unsubscribe(abort);
-      signal?.removeEventListener?.('abort', abort);
+      stopListening();
     },
   };
 }

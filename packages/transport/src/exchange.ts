@@ -5,6 +5,7 @@ import { InvalidOptionError } from '@cloudlane/proxy';
 import type { Attempt } from './attempt.ts';
 import { publishEnd, publishError } from './diagnostics.ts';
 import { messageOf } from './foreign-error.ts';
+import { onAbort } from './on-abort.ts';
 import type { Origin } from './origin.ts';
 import { isProxyAnswer, proxyAnswerError, readAnswerBody } from './proxy-answer.ts';
 import { isBuffered, type RequestBody, sendStream, type UploadProgress } from './request-body.ts';
@@ -70,6 +71,7 @@ export class Exchange {
   #isOver = false;
   /** Whether the answer is the proxy's own, and an error for that reason. */
   #isRefusal = false;
+  #stopListening: () => void = () => {};
   #stopTotal: () => void = () => {};
   #stopFirstByte: () => void = () => {};
 
@@ -97,13 +99,11 @@ export class Exchange {
       .on('response', (response) => void this.#answered(response))
       // Node tells no error if the server answers by switching protocols (101).
       .on('close', () => this.#response ?? this.#fail(new Error('the connection was closed without an answer')));
-    this.#plan.signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#stopListening = onAbort(this.#plan.signal, () => this.#stop(this.#plan.signal?.reason));
     this.#attempt.onTimeoutsChanged = () => this.#applyTimeouts();
     this.#startTotal();
     void this.#send();
   }
-
-  readonly #onAbort = (): void => this.#stop(this.#plan.signal?.reason);
 
   async #send(): Promise<void> {
     const { body, length, onUploadProgress } = this.#plan;
@@ -245,7 +245,7 @@ export class Exchange {
     this.#isOver = true;
     this.#stopTotal();
     this.#stopFirstByte();
-    this.#plan.signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening();
     const unwatch = (): void => void this.#socket?.off('timeout', this.#onIdle);
     if (this.#request.writableFinished || this.#request.destroyed) unwatch();
     else this.#request.once('finish', unwatch);

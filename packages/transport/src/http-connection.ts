@@ -15,6 +15,7 @@ import { HttpConnectionResponse } from './http-connection-response.ts';
 import type { TunnelOptions } from './http-connection-tunnel.ts';
 import { type ConnectionWay, ConnectionWays } from './http-connection-way.ts';
 import { maskUrl } from './masking.ts';
+import { onAbort } from './on-abort.ts';
 import { parseUrl } from './origin.ts';
 import { printAs } from './printing.ts';
 import type { RouteAgent } from './route-agents.ts';
@@ -123,9 +124,8 @@ export class HttpConnection {
     this.#hasForwardedByHand = false;
     const pool = this.#pool;
     publishStart(attempt);
-    const abort = (): void => pool.abandon(signal?.reason);
     const stopTotal = startDeadline(attempt.totalLeft, () => pool.abandon(attempt.timedOut('total')));
-    signal?.addEventListener('abort', abort, { once: true });
+    const stopListening = onAbort(signal, () => pool.abandon(signal?.reason));
     try {
       await pool.connect(key, attempt, dial);
       attempt.finish();
@@ -135,7 +135,7 @@ export class HttpConnection {
       throw error;
     } finally {
       stopTotal();
-      signal?.removeEventListener('abort', abort);
+      stopListening();
     }
   }
 

@@ -49,6 +49,7 @@ export interface TransportRequest extends RouteSettings {
   readonly url: string | URL;
   /** `Proxy-Authorization` among them goes to the proxy only; any other `Proxy-…` is left out. */
   readonly headers?: RequestHeaders | undefined;
+  /** A stream is closed when the call fails; if it is refused before it began (a bad option, an aborted signal), it is not touched. */
   readonly body?: RequestBody | null | undefined;
   /** Instead of the transport's. */
   readonly tls?: TlsOptions | undefined;
