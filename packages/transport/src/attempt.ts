@@ -46,7 +46,7 @@ export class Attempt {
   hasConnectedToProxy = false;
   /** Whether the proxy is shown credentials. */
   isAuthenticating = false;
-  /** Whether anything has come on a connection that had carried others before. */
+  /** Whether anything of an answer has come. */
   hasHeard = false;
   /** To be called when `timeouts` has changed under the request's feet. */
   onTimeoutsChanged: () => void = () => {};

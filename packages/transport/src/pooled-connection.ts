@@ -57,10 +57,15 @@ export class PooledConnection {
   /** Whether this end closed it. */
   isSpoiled = false;
 
-  /** Ends it. While it is idle also on bytes nobody asked for (a 408 before a close, say), which belong to no request. */
   readonly spoil = (): void => {
     this.isSpoiled = true;
     this.dialled?.socket.destroy();
+  };
+
+  /** What has come is the answer to a request, or while it is idle bytes nobody asked for (a 408 before a close, say). */
+  readonly hear = (): void => {
+    if (this.attempt !== null) this.attempt.hasHeard = true;
+    else if (this.state === 'IDLE') this.spoil();
   };
 
   /** Whether a request can be sent on it, as far as this end knows. */

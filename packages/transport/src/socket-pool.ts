@@ -200,10 +200,15 @@ export class SocketPool {
   #adopt(connection: PooledConnection, dialled: Dialled): void {
     connection.dialled = dialled;
     const { socket } = dialled;
+    // Before anybody listens, so that nothing is lost which the origin says.
+    socket.pause().on('data', connection.hear);
     socket.on('free', () => this.#release(connection));
     socket.on('close', () => this.#remove(connection));
     // Emitted by Node when a socket leaves HTTP (an upgrade): it is the caller's then.
-    socket.on('agentRemove', () => this.#remove(connection));
+    socket.on('agentRemove', () => {
+      socket.off('data', connection.hear);
+      this.#remove(connection);
+    });
     socket.on('timeout', () => {
       if (connection.state === 'IDLE') connection.spoil();
     });
@@ -214,16 +219,8 @@ export class SocketPool {
     if (connection.dialled === null) throw new Error('a connection without a socket cannot be used');
     const { socket } = connection.dialled;
     socket.setTimeout(0);
-    if (connection.state === 'IDLE') {
-      socket.ref();
-      socket.off('data', connection.spoil);
-    }
-    if (connection.requestCount > 0) {
-      request.reusedSocket = true;
-      socket.once('data', () => {
-        attempt.hasHeard = true;
-      });
-    }
+    if (connection.state === 'IDLE') socket.ref();
+    if (connection.requestCount > 0) request.reusedSocket = true;
     connection.state = 'ACTIVE';
     connection.requestCount += 1;
     connection.request = request;
@@ -232,9 +229,8 @@ export class SocketPool {
     attempt.phase = 'request';
     attempt.connection = () => connection.snapshot();
     request.onSocket(socket);
-    // After a handshake of ours it stands still, so that nothing is lost which the origin says. Node listens from the
-    // next tick on, and what it is then told of must not have been handed out before, to nobody.
-    process.nextTick(() => socket.resume());
+    // Flows once Node listens, from the next tick on.
+    if (socket.isPaused()) process.nextTick(() => socket.resume());
   }
 
   // Node emits 'free' when an answer has been read to its end and the connection may be used again.
@@ -280,8 +276,7 @@ export class SocketPool {
     connection.state = 'IDLE';
     lane.idle.push(connection);
     socket.setTimeout(idleTimeout);
-    socket.on('data', connection.spoil);
-    socket.resume();
+    if (socket.isPaused()) socket.resume();
     socket.unref();
     if (!lane.keepsOpen && lane.key.kind === 'forward') this.#probe(connection);
   }
