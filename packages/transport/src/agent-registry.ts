@@ -9,7 +9,6 @@ import {
   PlainTunnelAgent,
   type ProxyHop,
   type RouteAgent,
-  SecureForwardAgent,
   SocksAgent,
   TunnelAgent,
 } from './route-agents.ts';
@@ -96,11 +95,8 @@ export class AgentRegistry {
     proxy: ProxyServer | null,
     hooks?: { readonly used: () => unknown; readonly emptied: () => unknown },
   ): SocketPool {
-    const isClosed = (): boolean => this.#isClosed;
     return new SocketPool(limits, this.connections, {
-      get isClosed() {
-        return isClosed();
-      },
+      isClosed: () => this.#isClosed,
       used: (pool) => {
         this.#pools.set(pool, proxy);
         hooks?.used();
@@ -136,8 +132,7 @@ export class AgentRegistry {
       const shared = this.#options.forwardReuse === 'proxy' ? null : origin.href;
       return {
         key: ['forward', hopKey, origin.secure, shared],
-        make: (pool, keepAlive) =>
-          origin.secure ? new SecureForwardAgent(pool, keepAlive, hop) : new ForwardAgent(pool, keepAlive, hop),
+        make: (pool, keepAlive) => new ForwardAgent(pool, keepAlive, hop, origin.secure),
       };
     }
     return {

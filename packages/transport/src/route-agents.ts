@@ -1,6 +1,6 @@
 import http, { type ClientRequest } from 'node:http';
 import https from 'node:https';
-import type { ProxyServer } from '@cloudlane/proxy';
+import { formatProxy, type ProxyServer } from '@cloudlane/proxy';
 import { HttpProxyAgent, HttpsProxyAgent } from 'hpagent';
 import { SocksProxyAgent } from 'socks-proxy-agent';
 import type { Attempt } from './attempt.ts';
@@ -82,52 +82,32 @@ export class DirectTlsAgent extends https.Agent implements RouteAgent {
   }
 }
 
-/** Forwards requests for http origins through a proxy; one pool for all origins, as they share the connection. */
+/** Forwards requests through a proxy; one pool for all origins, as they share the connection. */
 export class ForwardAgent extends http.Agent implements RouteAgent {
   readonly pool: SocketPool;
   readonly #hop: ProxyHop;
+  readonly #way: Way;
 
-  constructor(pool: SocketPool, keepAlive: boolean, hop: ProxyHop) {
+  /** @param secure whether for https origins (`useForwardingForHttps`), whose requests want an agent that says so */
+  constructor(pool: SocketPool, keepAlive: boolean, hop: ProxyHop, secure: boolean) {
     super({ keepAlive });
+    if (secure) Object.assign(this, { protocol: 'https:', defaultPort: 443 });
     this.pool = pool;
     this.#hop = hop;
+    this.#way = wayToProxy(hop);
   }
 
   way(): Way {
-    return wayToProxy(this.#hop);
+    return this.#way;
   }
 
   addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    assignForwarded(this, this.#hop, request, options);
+    // The request itself names the origin until here, so that what looks at requests (nock, tracing) sees the origin and
+    // no proxy credentials.
+    toAbsoluteForm(request, options[EXCHANGE].origin);
+    addProxyHeaders(request, this.#hop.headers);
+    assign(this, request, options);
   }
-}
-
-/** Forwards requests for https origins (`useForwardingForHttps`). Node wants another class for them, no more. */
-export class SecureForwardAgent extends https.Agent implements RouteAgent {
-  readonly pool: SocketPool;
-  readonly #hop: ProxyHop;
-
-  constructor(pool: SocketPool, keepAlive: boolean, hop: ProxyHop) {
-    super({ keepAlive });
-    this.pool = pool;
-    this.#hop = hop;
-  }
-
-  way(): Way {
-    return wayToProxy(this.#hop);
-  }
-
-  addRequest(request: ClientRequest, options: AgentRequestOptions): void {
-    assignForwarded(this, this.#hop, request, options);
-  }
-}
-
-function assignForwarded(agent: RouteAgent, hop: ProxyHop, request: ClientRequest, options: AgentRequestOptions): void {
-  // The request itself names the origin until here, so that what looks at requests (nock, tracing) sees the origin and
-  // no proxy credentials.
-  toAbsoluteForm(request, options[EXCHANGE].origin);
-  addProxyHeaders(request, hop.headers);
-  assign(agent, request, options);
 }
 
 /** Tunnels to https origins through a proxy. hpagent's agent with the dialling and the pool replaced. */
@@ -225,6 +205,7 @@ function wayThrough({ server, tls: proxyTls, headers }: ProxyHop, origin: Origin
   return { key, dial: dialTunnel(server, proxyTls, headers, origin, tls) };
 }
 
+/** Without credentials. */
 function proxyHref({ scheme, host, port }: ProxyServer): string {
-  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return formatProxy({ scheme, host, port });
 }

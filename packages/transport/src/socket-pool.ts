@@ -21,7 +21,7 @@ export interface PoolLimits {
 /** Who keeps a pool as long as it has connections, so that they can be ended. */
 export interface PoolOwner {
   /** Whether no connection may be opened any more. */
-  readonly isClosed: boolean;
+  isClosed(): boolean;
   /** The pool has connections, or is about to. */
   used(pool: SocketPool): void;
   /** Its last connection is gone, and nothing waits. */
@@ -56,7 +56,7 @@ export class SocketPool {
 
   /** Gives the request a socket as soon as there is one: an idle one, a new one, or the next that becomes free. */
   assign(request: ClientRequest, key: LaneKey, attempt: Attempt, dial: Dial): void {
-    if (this.#isClosed || this.#owner.isClosed) {
+    if (this.#isClosed || this.#owner.isClosed()) {
       attempt.stop(attempt.closed());
       failRequest(request, attempt);
       return;
@@ -94,7 +94,7 @@ export class SocketPool {
 
   /** Opens a connection before there is a request for it, and keeps it. */
   async connect(key: LaneKey, attempt: Attempt, dial: Dial): Promise<void> {
-    if (this.#isClosed || this.#owner.isClosed) throw attempt.closed();
+    if (this.#isClosed || this.#owner.isClosed()) throw attempt.closed();
     const lane = this.#lane(key);
     const connection = this.#create(lane);
     connection.attempt = attempt;

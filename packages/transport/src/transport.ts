@@ -90,17 +90,17 @@ export class Transport {
       onUploadProgress: request.onUploadProgress,
     };
     const carry = async (one: Attempt): Promise<TransportResponse> => {
-      const message = await exchange({ ...plan, attempt: one });
-      return new TransportResponse(message, one);
+      try {
+        return new TransportResponse(await exchange({ ...plan, attempt: one }), one);
+      } catch (error) {
+        // A second try has a fresh connection, which cannot be stale.
+        if (one.isStale(error)) return await carry(one.again());
+        publishError(one, error);
+        throw error;
+      }
     };
     publishStart(attempt);
-    try {
-      return await carry(attempt);
-    } catch (error) {
-      if (attempt.isStale(error)) return await this.#carryAgain(attempt.again(), carry);
-      publishError(attempt, error);
-      throw error;
-    }
+    return await carry(attempt);
   }
 
   /**
@@ -156,15 +156,6 @@ export class Transport {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  async #carryAgain(attempt: Attempt, carry: (one: Attempt) => Promise<TransportResponse>): Promise<TransportResponse> {
-    try {
-      return await carry(attempt);
-    } catch (error) {
-      publishError(attempt, error);
-      throw error;
-    }
   }
 }
 
