@@ -1,26 +1,16 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { describeReal, needs, running, startNginx, startSquid, startTinyproxy } from '../support/real-servers.ts';
 import { basic, get, getInside, openTunnel } from './http-client.ts';
 import { testLeavesNothing } from './leftovers.ts';
+import { runPlainOrigin } from './plain-origin.ts';
 
-const origin = createServer((incoming, outgoing) => outgoing.end(`${incoming.socket.remoteAddress} ${incoming.url}`));
-let originPort = 0;
-beforeAll(async () => {
-  await once(origin.listen(0, '127.0.0.1'), 'listening');
-  originPort = (origin.address() as AddressInfo).port;
-});
-afterAll(() => {
-  origin.close();
-});
+const originPort = runPlainOrigin();
 
 describeReal('real Squid', needs.squid, () => {
   const squid = running(startSquid);
 
   test('refuses a forwarded request without credentials', async () => {
-    const path = `http://127.0.0.1:${originPort}/refused?a=1`;
+    const path = `http://127.0.0.1:${originPort()}/refused?a=1`;
     const answer = await get(squid().basicUrl, { path });
     expect(answer.status).toBe(407);
     expect(answer.headers['proxy-authenticate']).toMatch(/^Basic /);
@@ -28,7 +18,7 @@ describeReal('real Squid', needs.squid, () => {
   });
 
   test('forwards with credentials, from its own address, and logs the user', async () => {
-    const path = `http://127.0.0.1:${originPort}/passed`;
+    const path = `http://127.0.0.1:${originPort()}/passed`;
     const answer = await get(squid().basicUrl, { path, headers: basic(squid().credentials) });
     expect(answer).toMatchObject({ status: 200, body: `${squid().outgoingAddress} /passed` });
     await expect(squid().logged({ url: path })).resolves.toMatchObject({ user: 'alice', method: 'GET', status: 200 });
@@ -36,7 +26,7 @@ describeReal('real Squid', needs.squid, () => {
   });
 
   test('tunnels to a name that it alone can resolve, and logs the tunnel when it has ended', async () => {
-    const target = `${squid().privateHost}:${originPort}`;
+    const target = `${squid().privateHost}:${originPort()}`;
     const { status, socket } = await openTunnel(squid().openUrl, target);
     expect(status).toBe(200);
     expect((await getInside(socket, `http://${target}/tunnelled`)).body).toBe('127.0.0.2 /tunnelled');
@@ -72,7 +62,7 @@ describeReal('real Tinyproxy', needs.tinyproxy, () => {
   const tinyproxy = running(startTinyproxy);
 
   test('forwards with credentials and calls their absence 407', async () => {
-    const path = `http://127.0.0.1:${originPort}/`;
+    const path = `http://127.0.0.1:${originPort()}/`;
     expect((await get(tinyproxy().basicUrl, { path })).status).toBe(407);
     expect((await get(tinyproxy().basicUrl, { path, headers: basic(tinyproxy().credentials) })).body).toBe(
       '127.0.0.3 /',

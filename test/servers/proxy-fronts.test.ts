@@ -1,8 +1,5 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { createCa } from '@cloudlane/testing';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import {
   describeReal,
   needs,
@@ -21,19 +18,12 @@ import {
 import { closeAfterTest } from '../support/resources.ts';
 import { basic, get, getInside, openTunnel } from './http-client.ts';
 import { testLeavesNothing } from './leftovers.ts';
+import { runPlainOrigin } from './plain-origin.ts';
 
 /** For tests that start servers of their own. */
 const START_TIMEOUT = 20_000;
 
-const origin = createServer((incoming, outgoing) => outgoing.end(`${incoming.socket.remoteAddress} ${incoming.url}`));
-let port = 0;
-beforeAll(async () => {
-  await once(origin.listen(0, '127.0.0.1'), 'listening');
-  port = (origin.address() as AddressInfo).port;
-});
-afterAll(() => {
-  origin.close();
-});
+const port = runPlainOrigin();
 
 /** For servers that only one test needs. */
 async function during<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
@@ -50,11 +40,11 @@ describeReal('real stunnel', [...needs.stunnel, ...needs.tinyproxy], () => {
     'makes an HTTPS proxy of an HTTP proxy',
     async () => {
       const { url, ca } = await during(startStunnel({ targetPort: behind() }));
-      const answer = await get(url, { ca, path: `http://127.0.0.1:${port}/forwarded` });
+      const answer = await get(url, { ca, path: `http://127.0.0.1:${port()}/forwarded` });
       expect(answer).toMatchObject({ status: 200, body: '127.0.0.3 /forwarded' });
-      const { status, socket } = await openTunnel(url, `127.0.0.1:${port}`, { ca });
+      const { status, socket } = await openTunnel(url, `127.0.0.1:${port()}`, { ca });
       expect(status).toBe(200);
-      expect((await getInside(socket, `http://127.0.0.1:${port}/inside`)).body).toBe('127.0.0.3 /inside');
+      expect((await getInside(socket, `http://127.0.0.1:${port()}/inside`)).body).toBe('127.0.0.3 /inside');
     },
     START_TIMEOUT,
   );
@@ -68,7 +58,7 @@ describeReal('real stunnel', [...needs.stunnel, ...needs.tinyproxy], () => {
         [clientCa, otherCa].map((authority) => authority.issue({ names, client: true })),
       );
       const { url, ca } = await during(startStunnel({ targetPort: behind(), clientCa: clientCa.certificate }));
-      const path = `http://127.0.0.1:${port}/`;
+      const path = `http://127.0.0.1:${port()}/`;
       await expect(get(url, { ca, path })).rejects.toMatchObject({ code: 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED' });
       await expect(get(url, { ca, path, ...wrong })).rejects.toMatchObject({ code: expect.stringMatching(/_ALERT_/) });
       await expect(get(url, { ca, path, ...right })).resolves.toMatchObject({ status: 200 });
@@ -84,13 +74,13 @@ describeReal('real Privoxy', needs.privoxy, () => {
 
   test('forwards and tunnels, and logs both', async () => {
     const { openUrl } = privoxy();
-    const url = `http://127.0.0.1:${port}/forwarded`;
+    const url = `http://127.0.0.1:${port()}/forwarded`;
     expect((await get(openUrl, { path: url })).body).toBe('127.0.0.1 /forwarded');
     await privoxy().logged({ method: 'GET', url });
-    const { status, socket } = await openTunnel(openUrl, `127.0.0.1:${port}`);
+    const { status, socket } = await openTunnel(openUrl, `127.0.0.1:${port()}`);
     expect(status).toBe(200);
-    expect((await getInside(socket, `http://127.0.0.1:${port}/inside`)).body).toBe('127.0.0.1 /inside');
-    await privoxy().logged({ method: 'CONNECT', url: `127.0.0.1:${port}` });
+    expect((await getInside(socket, `http://127.0.0.1:${port()}/inside`)).body).toBe('127.0.0.1 /inside');
+    await privoxy().logged({ method: 'CONNECT', url: `127.0.0.1:${port()}` });
   });
 
   testLeavesNothing(startPrivoxy);
@@ -102,7 +92,7 @@ describeReal('real Privoxy in front of Squid', [...needs.privoxy, ...needs.squid
     async () => {
       const squid = await during(startSquid());
       const { openUrl } = await during(startPrivoxy({ forward: squid.openUrl }));
-      const target = `${squid.privateHost}:${port}`;
+      const target = `${squid.privateHost}:${port()}`;
       expect((await get(openUrl, { path: `http://${target}/forwarded` })).body).toBe('127.0.0.2 /forwarded');
       const { socket } = await openTunnel(openUrl, target);
       expect((await getInside(socket, `http://${target}/inside`)).body).toBe('127.0.0.2 /inside');
@@ -124,7 +114,7 @@ describeReal('real Privoxy in front of SOCKS', [...needs.privoxy, ...needs.micro
       expect(SOCKS_SCHEMES[name]).toContain(scheme);
       const socks = await during(privately[name]());
       const { openUrl } = await during(startPrivoxy({ forward: socks.openUrlFor(scheme) }));
-      const target = `${socks.privateHost}:${port}`;
+      const target = `${socks.privateHost}:${port()}`;
       const answer = await get(openUrl, { path: `http://${target}/through` });
       expect(answer.body).toBe(`${socks.outgoingAddress} /through`);
       await socks.logged({ target });
@@ -200,7 +190,7 @@ describeReal('real mitmproxy', [...needs.mitmproxy, ...needs.nginx], () => {
 describeReal('real HAProxy', [...needs.haproxy, ...needs.tinyproxy], () => {
   const tinyproxy = running(startTinyproxy);
   const proxyPort = () => Number(new URL(tinyproxy().openUrl).port);
-  const haproxy = running(() => startHaproxy({ originPort: port, proxyPort: proxyPort() }));
+  const haproxy = running(() => startHaproxy({ originPort: port(), proxyPort: proxyPort() }));
 
   test.each(['http', 'https'] as const)('leads to the origin by %s, or to a fault', async (scheme) => {
     const url = scheme === 'http' ? haproxy().httpUrl : haproxy().httpsUrl;
@@ -219,9 +209,9 @@ describeReal('real HAProxy', [...needs.haproxy, ...needs.tinyproxy], () => {
 
   test('makes an HTTPS proxy of an HTTP proxy', async () => {
     const { tlsProxyUrl, ca } = haproxy();
-    const answer = await get(tlsProxyUrl, { ca, path: `http://127.0.0.1:${port}/forwarded` });
+    const answer = await get(tlsProxyUrl, { ca, path: `http://127.0.0.1:${port()}/forwarded` });
     expect(answer).toMatchObject({ status: 200, body: '127.0.0.3 /forwarded' });
   });
 
-  testLeavesNothing(() => startHaproxy({ originPort: port }));
+  testLeavesNothing(() => startHaproxy({ originPort: port() }));
 });

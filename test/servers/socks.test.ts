@@ -1,7 +1,4 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import {
   describeReal,
   needs,
@@ -13,24 +10,17 @@ import {
   startSshSocks,
 } from '../support/real-servers.ts';
 import { testLeavesNothing } from './leftovers.ts';
+import { runPlainOrigin } from './plain-origin.ts';
 import { getThrough } from './socks-client.ts';
 
-const origin = createServer((incoming, outgoing) => outgoing.end(`${incoming.socket.remoteAddress} ${incoming.url}`));
-let port = 0;
-beforeAll(async () => {
-  await once(origin.listen(0, '127.0.0.1'), 'listening');
-  port = (origin.address() as AddressInfo).port;
-});
-afterAll(() => {
-  origin.close();
-});
+const port = runPlainOrigin();
 
 /** What a server with two doors does; the codes of its refusals are its own. */
 function testPassword(server: () => RealSocksWithPassword, wrongPassword: number, unreachable: number): void {
   test('wants its password where it has one, and logs the user', async () => {
     const { credentials, outgoingAddress, privateHost } = server();
     const url = server().basicUrlFor('socks5h');
-    const target = { host: privateHost, port, path: '/password' };
+    const target = { host: privateHost, port: port(), path: '/password' };
     await expect(getThrough(url, target)).resolves.toEqual({ step: 'method', code: 255 });
     await expect(getThrough(url, target, { ...credentials, password: 'wrong' })).resolves.toEqual({
       step: 'login',
@@ -42,12 +32,12 @@ function testPassword(server: () => RealSocksWithPassword, wrongPassword: number
       body: `${outgoingAddress} /password`,
     });
     await expect(server().logged({ user: credentials.username })).resolves.toMatchObject({
-      target: expect.stringMatching(new RegExp(`:${port}$`)),
+      target: expect.stringMatching(new RegExp(`:${port()}$`)),
     });
   });
 
   test('says so where nobody knows the name', async () => {
-    const answer = getThrough(server().openUrlFor('socks5h'), { host: 'nowhere.example', port });
+    const answer = getThrough(server().openUrlFor('socks5h'), { host: 'nowhere.example', port: port() });
     await expect(answer).resolves.toEqual({ step: 'connect', code: unreachable });
   });
 }
@@ -56,13 +46,17 @@ describeReal('real Dante', needs.dante, () => {
   const dante = running(startDante);
 
   test.each(SOCKS_SCHEMES.dante)('connects by %s, from its own address', async (scheme) => {
-    const answer = await getThrough(dante().openUrlFor(scheme), { host: '127.0.0.1', port, path: `/${scheme}` });
+    const answer = await getThrough(dante().openUrlFor(scheme), {
+      host: '127.0.0.1',
+      port: port(),
+      path: `/${scheme}`,
+    });
     expect(answer).toEqual({ step: 'done', body: `${dante().outgoingAddress} /${scheme}` });
-    await dante().logged({ user: null, target: `127.0.0.1:${port}` });
+    await dante().logged({ user: null, target: `127.0.0.1:${port()}` });
   });
 
   test('knows a name that nobody else knows', async () => {
-    const answer = await getThrough(dante().openUrlFor('socks5h'), { host: dante().privateHost, port });
+    const answer = await getThrough(dante().openUrlFor('socks5h'), { host: dante().privateHost, port: port() });
     expect(answer).toEqual({ step: 'done', body: `${dante().outgoingAddress} /` });
   });
 
@@ -81,13 +75,17 @@ describeReal('real microsocks', needs.microsocks, () => {
 
   test.each(SOCKS_SCHEMES.microsocks)('connects by %s, from its own address', async (scheme) => {
     const { privateHost, outgoingAddress } = microsocks();
-    const answer = await getThrough(microsocks().openUrlFor(scheme), { host: privateHost, port, path: `/${scheme}` });
+    const answer = await getThrough(microsocks().openUrlFor(scheme), {
+      host: privateHost,
+      port: port(),
+      path: `/${scheme}`,
+    });
     expect(answer).toEqual({ step: 'done', body: `${outgoingAddress} /${scheme}` });
-    await microsocks().logged({ user: null, target: `${privateHost}:${port}` });
+    await microsocks().logged({ user: null, target: `${privateHost}:${port()}` });
   });
 
   test('does not speak SOCKS4', async () => {
-    const answer = await getThrough(microsocks().openUrlFor('socks4'), { host: '127.0.0.1', port });
+    const answer = await getThrough(microsocks().openUrlFor('socks4'), { host: '127.0.0.1', port: port() });
     expect(answer).toEqual({ step: 'connect', code: undefined });
   });
 
@@ -100,13 +98,13 @@ describeReal('real OpenSSH', needs.sshSocks, () => {
 
   test.each(SOCKS_SCHEMES.ssh)('connects by %s and logs it', async (scheme) => {
     const host = scheme === 'socks4' ? '127.0.0.1' : ssh().privateHost;
-    const answer = await getThrough(ssh().openUrlFor(scheme), { host, port, path: `/${scheme}` });
+    const answer = await getThrough(ssh().openUrlFor(scheme), { host, port: port(), path: `/${scheme}` });
     expect(answer).toEqual({ step: 'done', body: `${ssh().outgoingAddress} /${scheme}` });
-    await ssh().logged({ target: `${host}:${port}` });
+    await ssh().logged({ target: `${host}:${port()}` });
   });
 
   test('gives no reply where it cannot connect', async () => {
-    const answer = await getThrough(ssh().openUrlFor('socks5h'), { host: 'nowhere.example', port });
+    const answer = await getThrough(ssh().openUrlFor('socks5h'), { host: 'nowhere.example', port: port() });
     expect(answer).toEqual({ step: 'connect', code: undefined });
   });
 
