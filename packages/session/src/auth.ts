@@ -1,14 +1,24 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
 import { basicCredentials } from '@cloudlane/transport';
+import type { HttpResponse } from './http-response.ts';
 import type { PreparedRequest } from './prepared-request.ts';
 
 /** Authorizes requests to an origin. `apply` runs last, on the request as it will go out, once for each try. */
 export abstract class AuthBase {
   abstract apply(request: PreparedRequest): void | Promise<void>;
+
+  /**
+   * Hears of an answer 401 to a request that `apply` has seen. True: the request goes out once more, after another
+   * `apply`; a call does so three times at most. The answer's body must not be read then.
+   */
+  answerChallenge?(response: HttpResponse): boolean | Promise<boolean>;
 }
 
-/** Auth for an origin: an `AuthBase`, or any function that does the same. */
-export type Auth = AuthBase | ((request: PreparedRequest) => void | Promise<void>);
+/** Auth for an origin: an `AuthBase`, a function that does what its `apply` does, or user name and password for Basic. */
+export type Auth =
+  | AuthBase
+  | ((request: PreparedRequest) => void | PreparedRequest | Promise<void | PreparedRequest>)
+  | readonly [username: string, password: string];
 
 /** Basic authentication (RFC 7617), in UTF-8. */
 export class HTTPBasicAuth extends AuthBase {
@@ -25,8 +35,4 @@ export class HTTPBasicAuth extends AuthBase {
   apply(request: PreparedRequest): void {
     request.setHeader('Authorization', this.#header);
   }
-}
-
-export async function applyAuth(auth: Auth, request: PreparedRequest): Promise<void> {
-  await (typeof auth === 'function' ? auth(request) : auth.apply(request));
 }

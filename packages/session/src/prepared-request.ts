@@ -1,6 +1,18 @@
 import { maskHeaders, maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
 import type { HttpResponse } from './http-response.ts';
 import { mergeHeaders } from './merge.ts';
+import type { RequestContent } from './request-content.ts';
+import { BodyReplayError } from './session-errors.ts';
+
+/** What a request is made of. */
+export interface PreparedRequestInit {
+  readonly method: string;
+  readonly url: URL;
+  /** The request target, if it must go out as it was written. */
+  readonly target: string | null;
+  readonly headers: Record<string, string>;
+  readonly content: RequestContent;
+}
 
 /**
  * A request that is not sent yet: what auth and signers see and may change. Its route settings, deadlines and auth are
@@ -10,28 +22,53 @@ export class PreparedRequest {
   /** Upper case. */
   readonly method: string;
   url: URL;
+  /** The request target byte for byte, where `encodeUri: false` asks for it; otherwise null, and the URL's counts. */
+  target: string | null;
   /** Names keep their spelling; look them up with `header()`. */
   headers: Record<string, string>;
-  body: RequestBody | null;
+  #body: RequestBody | null;
+  #renew: (() => RequestBody) | null;
   readonly #dispatch: (request: PreparedRequest) => Promise<HttpResponse>;
   #sent: Promise<HttpResponse> | null = null;
 
-  constructor(
-    method: string,
-    url: URL,
-    headers: Record<string, string>,
-    body: RequestBody | null,
-    dispatch: (request: PreparedRequest) => Promise<HttpResponse>,
-  ) {
-    this.method = method;
-    this.url = url;
-    this.headers = headers;
-    this.body = body;
+  constructor(init: PreparedRequestInit, dispatch: (request: PreparedRequest) => Promise<HttpResponse>) {
+    this.method = init.method;
+    this.url = init.url;
+    this.target = init.target;
+    this.headers = init.headers;
+    this.#body = init.content.body;
+    this.#renew = init.content.renew;
     this.#dispatch = dispatch;
   }
 
-  /** Sends the request; once, as later calls get the same answer. */
-  send(): Promise<HttpResponse> {
+  get body(): RequestBody | null {
+    return this.#body;
+  }
+
+  set body(body: RequestBody | null) {
+    this.#body = body;
+    this.#renew = null;
+  }
+
+  /**
+   * Makes the body ready to be sent once more.
+   * @throws BodyReplayError if it is a stream that nobody can begin again
+   */
+  renewBody(): void {
+    if (this.#renew !== null) this.#body = this.#renew();
+    else if (this.#body !== null && typeof this.#body !== 'string' && !(this.#body instanceof Uint8Array))
+      throw new BodyReplayError(this);
+  }
+
+  /**
+   * Sends the request; once, as later calls get the same answer.
+   * @param options again: send it anew, with its body begun again
+   */
+  send(options: { readonly again?: boolean } = {}): Promise<HttpResponse> {
+    if (options.again && this.#sent !== null) {
+      this.renewBody();
+      this.#sent = null;
+    }
     this.#sent ??= this.#dispatch(this);
     return this.#sent;
   }
