@@ -1,4 +1,5 @@
 export type { AxiosInstance } from 'axios';
+export { type Challenge, parseChallenges } from './challenges.ts';
 export { ConnectionInfo, type ConnectionKind, type ConnectionState, type TlsFacts } from './connection-info.ts';
 export { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault, readAll } from './content-encoding.ts';
 export type {

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Attempt } from './attempt.ts';
+import { parseChallenges } from './challenges.ts';
 import { type ProxyAnswer, ProxyAuthenticationError, ProxyResponseError, type TransportErrorInit } from './errors.ts';
 import { startDeadline } from './timeouts.ts';
 
@@ -8,37 +9,14 @@ export const MAX_ANSWER_BODY: number = 64 * 1024;
 /** Milliseconds to wait for that page: a refusal is told as such even if its page never comes to an end. */
 export const REFUSAL_WAIT = 1_000;
 
-const ELEMENT = /(?:[^,"]|"(?:[^"\\]|\\.)*")+/g;
-const PARAMETER = /^([^\s"=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"=]+))$/;
-const SCHEME = /^([^\s"=]+)(?:\s+(.*))?$/s;
-
 /** The schemes of a `Proxy-Authenticate` field, in order and in lower case, and the first realm. */
 export function readChallenges(field: string | readonly string[] | undefined): {
   schemes: string[];
   realm: string | null;
 } {
-  const value = typeof field === 'string' ? field : (field ?? []).join(', ');
-  const schemes: string[] = [];
-  let realm: string | null = null;
-  const note = (text: string): void => {
-    const parameter = PARAMETER.exec(text);
-    if (parameter?.[1]?.toLowerCase() === 'realm')
-      realm ??= parameter[2]?.replaceAll(/\\(.)/g, '$1') ?? parameter[3] ?? null;
-  };
-  // RFC 9110 §11.6.1: the commas between challenges are also those between one challenge's parameters. An element
-  // is a parameter, or a scheme with at most one parameter or token68 behind it.
-  for (const [element] of value.matchAll(ELEMENT)) {
-    const text = element.trim();
-    if (PARAMETER.test(text)) {
-      note(text);
-      continue;
-    }
-    const scheme = SCHEME.exec(text);
-    if (!scheme?.[1]) continue;
-    schemes.push(scheme[1].toLowerCase());
-    if (scheme[2]) note(scheme[2].trim());
-  }
-  return { schemes, realm };
+  const challenges = parseChallenges(field);
+  const realms = challenges.map(({ params }) => params.get('realm')).filter((realm) => realm !== undefined);
+  return { schemes: challenges.map(({ scheme }) => scheme), realm: realms[0] ?? null };
 }
 
 /** The error for a 407, be it the answer to CONNECT or to a forwarded request. */
