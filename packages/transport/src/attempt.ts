@@ -24,6 +24,8 @@ export interface AttemptInit {
   readonly timeouts: ResolvedTimeouts;
   /** Whether its body, if any, can be sent a second time. */
   readonly isRepeatable: boolean;
+  /** Whether it wants a connection that carries nothing else, before it or after. @defaultValue false */
+  readonly isAlone?: boolean;
   /** Whether somebody else's client makes the request, through `Transport.agents`. @defaultValue false */
   readonly isForeign?: boolean;
 }
@@ -39,6 +41,8 @@ export class Attempt {
   readonly timeouts: ResolvedTimeouts;
   /** Whether only a connection that has carried nothing will do. */
   readonly needsFresh: boolean;
+  /** Whether its connection must carry nothing else; the request says `Connection: close`. */
+  readonly isAlone: boolean;
   /** Whether the request may be sent twice: its method is idempotent (RFC 9110 §9.2.2), and its body in memory. */
   readonly isRepeatable: boolean;
   /** Whether somebody else's client makes it, which hears of failures by Node's events alone. */
@@ -67,7 +71,8 @@ export class Attempt {
     this.route = init.route;
     this.explain = init.explain;
     this.timeouts = init.timeouts;
-    this.needsFresh = before !== undefined;
+    this.isAlone = init.isAlone ?? false;
+    this.needsFresh = before !== undefined || this.isAlone;
     this.isRepeatable = init.isRepeatable && IDEMPOTENT.has(init.method);
     this.isForeign = init.isForeign ?? false;
     this.#init = init;

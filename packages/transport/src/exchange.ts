@@ -38,7 +38,7 @@ export async function exchange(plan: ExchangePlan): Promise<IncomingMessage> {
 function createRequest({ attempt, agent, origin, method, path, headers }: ExchangePlan): ClientRequest {
   try {
     // The live function, through the module: what patches it (nock, tracing) sees our requests.
-    return (origin.secure ? https : http).request({
+    const request = (origin.secure ? https : http).request({
       agent,
       method,
       host: origin.host,
@@ -48,6 +48,9 @@ function createRequest({ attempt, agent, origin, method, path, headers }: Exchan
       headers: origin.host.endsWith('.') ? { Host: origin.hostHeader, ...headers } : headers,
       [EXCHANGE]: { attempt, origin },
     } as http.RequestOptions);
+    // Has Node say `Connection: close`.
+    if (attempt.isAlone) request.shouldKeepAlive = false;
+    return request;
   } catch (error) {
     // Node checks method, path and headers; its messages name the field, never its value.
     throw new InvalidOptionError('request', `was refused: ${messageOf(error)}`);

@@ -57,6 +57,8 @@ export interface TransportRequest extends RouteSettings {
   readonly proxyTls?: TlsOptions | undefined;
   /** Laid over the transport's. */
   readonly timeout?: number | Timeouts | undefined;
+  /** false: the request has a connection of its own, says `Connection: close`, and the connection is closed after the answer. @defaultValue the transport's */
+  readonly keepAlive?: boolean | undefined;
   /** Ends the request at once, whatever it is doing; the promise, or the body's stream, fails with `signal.reason`. */
   readonly signal?: AbortSignal | undefined;
   readonly onUploadProgress?: UploadProgress | undefined;
@@ -80,6 +82,7 @@ const REQUEST_NAMES: readonly (keyof TransportRequest)[] = [
   'url',
   'headers',
   'body',
+  'keepAlive',
   'signal',
   'onUploadProgress',
 ];
@@ -98,6 +101,17 @@ export function checkNames(options: object, call: keyof typeof KNOWN): void {
     if (KNOWN[call].has(name)) continue;
     const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
     throw new InvalidOptionError(name, `there is no such option${hint}`);
+  }
+}
+
+/** @throws InvalidOptionError if `keepAlive` is neither true nor false, or a header of the caller's says otherwise */
+export function checkKeepAlive({ keepAlive, headers = {} }: Pick<TransportRequest, 'keepAlive' | 'headers'>): void {
+  if (typeof keepAlive !== 'boolean') throw new InvalidOptionError('keepAlive', 'must be true or false');
+  if (keepAlive) return;
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.toLowerCase() !== 'connection' || value === null || value === undefined) continue;
+    if (!/(?:^|[\s,])close(?:$|[\s,])/i.test(String(value)))
+      throw new InvalidOptionError(`headers.${name}`, 'contradicts keepAlive: false; leave it out');
   }
 }
 

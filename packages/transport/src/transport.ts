@@ -14,6 +14,7 @@ import { bodyLength, partHeaders } from './request-headers.ts';
 import { chooseRoute } from './route-choice.ts';
 import { resolveTimeouts } from './timeouts.ts';
 import {
+  checkKeepAlive,
   checkNames,
   type OpenOptions,
   type ResolvedTransportOptions,
@@ -73,7 +74,9 @@ export class Transport {
     const method = request.method?.toUpperCase() || 'GET';
     const timeouts = resolveTimeouts(request.timeout, this.#options.timeouts);
     const isRepeatable = body === null || isBuffered(body);
-    const attempt = new Attempt({ method, url, route, explain, timeouts, isRepeatable });
+    const isAlone = request.keepAlive === false;
+    if (request.keepAlive !== undefined) checkKeepAlive(request);
+    const attempt = new Attempt({ method, url, route, explain, timeouts, isRepeatable, isAlone });
     if (this.#agents.isClosed) throw attempt.closed();
     const headers = partHeaders(request.headers ?? {}, url, body, route);
     attempt.isAuthenticating = headers.showsCredentials;
