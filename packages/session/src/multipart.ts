@@ -1,0 +1,153 @@
+import { createRequire } from 'node:module';
+import { basename } from 'node:path';
+import type { Readable } from 'node:stream';
+import type { ReadableStream } from 'node:stream/web';
+import type NpmFormData from 'form-data';
+import { type FilePartSource, resolveFiles } from './file-part.ts';
+import type { FormEntry } from './form.ts';
+import { MultipartBody, type MultipartPiece } from './multipart-body.ts';
+import type { RequestContent } from './request-content.ts';
+
+/** What a file of a form can be made of. Streams are read once. */
+export type FileContent =
+  | string
+  | Uint8Array
+  | ArrayBuffer
+  | Blob
+  | Readable
+  | ReadableStream<Uint8Array>
+  | AsyncIterable<Uint8Array | string>;
+
+/** How a file of a form is described. */
+export interface FileDescription {
+  /** Its last segment is sent; null sends none, so that servers take the part for a field. @defaultValue the name of path or File, else the field's */
+  readonly filename?: string | null | undefined;
+  /** @defaultValue by the file name's extension, else application/octet-stream */
+  readonly contentType?: string | undefined;
+  /** Further headers of this part. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A file on disk: opened only when its turn comes, and again if the request is sent again. */
+export interface FileOnDisk extends FileDescription {
+  readonly path: string;
+}
+
+/** A file from elsewhere. */
+export interface FileWithContent extends FileDescription {
+  readonly content: FileContent;
+  /** Bytes of a stream, if known; it must keep to them. Without it the whole form has no Content-Length. */
+  readonly size?: number | undefined;
+}
+
+/** Requests' tuple. */
+export type FileTuple = readonly [
+  filename: string | null,
+  content: FileContent,
+  contentType?: string | undefined,
+  headers?: Readonly<Record<string, string>> | undefined,
+];
+
+/**
+ * One file of a form. Text alone is none, as it could be a path or a content: `{ path: 'a.txt' }` or `{ content: 'text' }`.
+ * A list that begins with text or null is a tuple, any other a list of files under one name.
+ */
+export type FilePart = Exclude<FileContent, string> | FileOnDisk | FileWithContent | FileTuple;
+
+/** A part of a form that is ready to be written. */
+export interface Part {
+  readonly name: string;
+  /** null: none is sent. */
+  readonly filename: string | null;
+  /** null: by the file name's extension; a part without a file name has none then. */
+  readonly contentType: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly source: FilePartSource;
+}
+
+/**
+ * A form with files as multipart/form-data (RFC 7578): names in UTF-8 and escaped as the HTML Standard §4.10.22.8 has it.
+ * Nothing is opened before the body is read; it can be had again if no part is a stream.
+ * @throws InvalidOptionError naming the file that cannot be read or sent
+ */
+export function encodeMultipart(fields: readonly FormEntry[], files: object): RequestContent {
+  return encodeParts([...fields.map(fieldPart), ...resolveFiles(files)]);
+}
+
+/** A part for a field of a form. */
+export function fieldPart([name, value]: FormEntry): Part {
+  return { name, filename: null, contentType: null, headers: {}, source: { kind: 'bytes', bytes: Buffer.from(value) } };
+}
+
+/** The platform's FormData as `fetch` sends it, but with its length. */
+export function encodeFormData(form: FormData): RequestContent {
+  return encodeParts([...form].map(([name, value]) => formDataPart(unifyBreaks(name), value)));
+}
+
+function formDataPart(name: string, value: string | File): Part {
+  if (typeof value === 'string') return fieldPart([name, unifyBreaks(value)]);
+  const source = { kind: 'blob', blob: value, size: value.size } as const;
+  return { name, filename: basename(value.name) || name, contentType: value.type || null, headers: {}, source };
+}
+
+// HTML Standard §4.10.22.8: every line break of a name or text becomes CRLF.
+function unifyBreaks(text: string): string {
+  return text.replace(/\r\n|\r|\n/g, '\r\n');
+}
+
+/** Parts as one body, its type and, if every part's is known, its length. */
+export function encodeParts(parts: readonly Part[]): RequestContent {
+  const { boundary, heads } = writeHeads(parts);
+  const pieces: MultipartPiece[] = parts.map(({ source }, index) => ({ head: heads[index] ?? '', source }));
+  const tail = `--${boundary}--\r\n`;
+  const length = lengthOf(pieces, tail);
+  const isRenewable = parts.every(({ source }) => source.kind !== 'stream');
+  const create = (): MultipartBody => new MultipartBody(pieces, tail);
+  return {
+    body: create(),
+    headers: {
+      'Content-Type': `multipart/form-data; boundary=${boundary}`,
+      ...(length !== null && { 'Content-Length': String(length) }),
+    },
+    renew: isRenewable ? create : null,
+  };
+}
+
+function lengthOf(pieces: readonly MultipartPiece[], tail: string): number | null {
+  let length = tail.length;
+  for (const { head, source } of pieces) {
+    const size = source.kind === 'bytes' ? source.bytes.length : source.size;
+    if (size === null) return null;
+    length += Buffer.byteLength(head) + size + 2;
+  }
+  return length;
+}
+
+/**
+ * Boundary and heads are form-data's work; its stream is not used. That closes no file when it is destroyed, waits for ever
+ * for a part that was, and knows neither back-pressure nor `for await`.
+ */
+function writeHeads(parts: readonly Part[]): { boundary: string; heads: string[] } {
+  const FormData = loadFormData();
+  const boundary = new FormData().getBoundary();
+  const rest = `\r\n--${boundary}--\r\n`.length;
+  const heads = parts.map(({ name, filename, contentType, headers }) => {
+    const form = new FormData();
+    form.setBoundary(boundary);
+    // An empty content: text without a file name gets no type, bytes always do.
+    form.append(name, filename === null ? '' : Buffer.alloc(0), {
+      ...(filename !== null && { filename }),
+      ...(contentType !== null && { contentType }),
+      header: { ...headers },
+    });
+    return form.getBuffer().toString().slice(0, -rest);
+  });
+  return { boundary, heads };
+}
+
+// Only a form with files pays for it: loading it takes longer than many a program's start.
+function loadFormData(): typeof NpmFormData {
+  const load = createRequire(import.meta.url);
+  const loaded: typeof NpmFormData = load('form-data');
+  return loaded;
+}
