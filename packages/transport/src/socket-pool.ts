@@ -240,12 +240,11 @@ export class SocketPool {
     // Node leaves its own mark; it would keep the finished request alive, headers and all.
     Reflect.set(dialled.socket, '_httpMessage', null);
     connection.request = null;
-    const isAlone = connection.attempt?.isAlone === true;
     // Who has dialled the connection may be known to it as long as it lives; the request, with its body, must not.
     if (connection.attempt) connection.attempt.onTimeoutsChanged = () => {};
     connection.attempt = null;
     if (connection.requestCount > 1) lane.keepsOpen = true;
-    const isKept = this.#limits.keepAlive && !this.#isClosed && !isAlone;
+    const isKept = this.#limits.keepAlive && !this.#isClosed;
     if (!isKept || request?.shouldKeepAlive !== true || !connection.isUsable) return void connection.spoil();
     // Makes room for a fresh one, or the next would wait until there is nobody else.
     if (lane.queue[0]?.attempt.needsFresh) return void connection.spoil();

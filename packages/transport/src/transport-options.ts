@@ -47,6 +47,11 @@ export interface TransportRequest extends RouteSettings {
   readonly method?: string | undefined;
   /** Absolute http or https URL. Credentials in it become Basic authorization, unless `headers` have another. */
   readonly url: string | URL;
+  /**
+   * The request target as it goes out, byte for byte, instead of the URL's path and query; also within the absolute form
+   * that a forwarding proxy needs. Starts with `/`, or is `*` for OPTIONS. Text beyond ASCII goes out as UTF-8.
+   */
+  readonly target?: string | undefined;
   /** `Proxy-Authorization` among them goes to the proxy only; any other `Proxy-…` is left out. */
   readonly headers?: RequestHeaders | undefined;
   /** A stream is closed when the call fails; if it is refused before it began (a bad option, an aborted signal), it is not touched. */
@@ -80,6 +85,7 @@ const REQUEST_NAMES: readonly (keyof TransportRequest)[] = [
   ...OPEN_NAMES,
   'method',
   'url',
+  'target',
   'headers',
   'body',
   'keepAlive',

@@ -11,6 +11,7 @@ import { HttpConnection } from './http-connection.ts';
 import { originOf, parseUrl } from './origin.ts';
 import { checkBody, isBuffered } from './request-body.ts';
 import { bodyLength, partHeaders } from './request-headers.ts';
+import { bodyAfter, writeTarget } from './request-target.ts';
 import { chooseRoute } from './route-choice.ts';
 import { resolveTimeouts } from './timeouts.ts';
 import {
@@ -80,14 +81,14 @@ export class Transport {
     if (this.#agents.isClosed) throw attempt.closed();
     const headers = partHeaders(request.headers ?? {}, url, body, route);
     attempt.isAuthenticating = headers.showsCredentials;
-    const { tls, proxyTls } = request;
+    const { tls, proxyTls, target } = request;
     const plan = {
       origin,
       agent: this.#agents.get(route, origin, { tls, proxyTls, proxyAuthorization: headers.proxyAuthorization }),
       method,
-      path: `${url.pathname}${url.search}`,
+      path: target === undefined ? `${url.pathname}${url.search}` : writeTarget(target, method),
       headers: headers.origin,
-      body,
+      body: bodyAfter(target, body),
       length: bodyLength(headers.origin),
       signal: request.signal,
       onUploadProgress: request.onUploadProgress,
