@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { ReadableStream } from 'node:stream/web';
+import { types } from 'node:util';
 import { InvalidOptionError } from '@cloudlane/proxy';
 
 /** A body, or a part of one, that is not in memory. */
@@ -8,7 +9,7 @@ export type Streamed = Readable | ReadableStream<Uint8Array> | AsyncIterable<Uin
 /** The bytes that a value is or shows: of an ArrayBuffer and of any view of one; null if it is none. */
 export function bytesOf(value: unknown): Uint8Array | null {
   if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) return new Uint8Array(value);
+  if (types.isAnyArrayBuffer(value)) return new Uint8Array(value);
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   return null;
 }

@@ -6,7 +6,7 @@ import { bytesOf, checkFresh, isStreamed, type Streamed } from './body-kinds.ts'
 import { isPlainObject } from './form.ts';
 import type { Part } from './multipart.ts';
 
-/** Where the bytes of a part come from. Only a `stream` cannot be read again. */
+/** Where the bytes of a part come from; `size` is null if nobody knows how many. */
 export type FilePartSource =
   | { readonly kind: 'bytes'; readonly bytes: Uint8Array }
   | { readonly kind: 'blob'; readonly blob: Blob; readonly size: number }
@@ -44,7 +44,7 @@ function resolveFile(name: string, option: string, value: unknown): Part {
   const source = given.path === undefined ? sourceOf(option, given) : fileAt(option, given);
   const contentType =
     given.contentType ?? (source.kind === 'blob' && source.blob.type !== '' ? source.blob.type : null);
-  if (contentType !== null && (typeof contentType !== 'string' || CONTROL.test(contentType)))
+  if (contentType !== null && (typeof contentType !== 'string' || contentType === '' || CONTROL.test(contentType)))
     throw new InvalidOptionError(`${option}.contentType`, 'must be a media type such as text/plain');
   const filename = given.filename === undefined ? (nameOf(given) ?? name) : given.filename;
   return { name, filename: checkFilename(option, filename), contentType, headers: headersOf(option, given), source };

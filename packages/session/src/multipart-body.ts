@@ -30,7 +30,7 @@ export class MultipartBody extends Readable {
 
   override _read(): void {
     this.#chunks.next().then(
-      ({ done, value }) => this.push(done ? null : value),
+      ({ done, value }) => void (this.destroyed || this.push(done ? null : value)),
       (error) => this.destroy(error),
     );
   }

@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module';
-import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import type NpmFormData from 'form-data';
@@ -79,29 +78,17 @@ export function fieldPart([name, value]: FormEntry): Part {
   return { name, filename: null, contentType: null, headers: {}, source: { kind: 'bytes', bytes: Buffer.from(value) } };
 }
 
-/** The platform's FormData as `fetch` sends it, but with its length. */
-export function encodeFormData(form: FormData): RequestContent {
-  return encodeParts([...form].map(([name, value]) => formDataPart(unifyBreaks(name), value)));
-}
-
-function formDataPart(name: string, value: string | File): Part {
-  if (typeof value === 'string') return fieldPart([name, unifyBreaks(value)]);
-  const source = { kind: 'blob', blob: value, size: value.size } as const;
-  return { name, filename: basename(value.name) || name, contentType: value.type || null, headers: {}, source };
-}
-
-// HTML Standard §4.10.22.8: every line break of a name or text becomes CRLF.
-function unifyBreaks(text: string): string {
-  return text.replace(/\r\n|\r|\n/g, '\r\n');
-}
-
 /** Parts as one body, its type and, if every part's is known, its length. */
 export function encodeParts(parts: readonly Part[]): RequestContent {
   const { boundary, heads } = writeHeads(parts);
   const pieces: MultipartPiece[] = parts.map(({ source }, index) => ({ head: heads[index] ?? '', source }));
   const tail = `--${boundary}--\r\n`;
   const length = lengthOf(pieces, tail);
-  const isRenewable = parts.every(({ source }) => source.kind !== 'stream');
+  // A path without a size is a pipe or a device, which gives its bytes once.
+  const isRenewable = parts.every(
+    ({ source }) =>
+      source.kind === 'bytes' || source.kind === 'blob' || (source.kind === 'path' && source.size !== null),
+  );
   const create = (): MultipartBody => new MultipartBody(pieces, tail);
   return {
     body: create(),

@@ -1,4 +1,4 @@
-import { Readable, Stream } from 'node:stream';
+import { finished, Readable, Stream } from 'node:stream';
 import type { RequestContent } from './request-content.ts';
 
 /** What is used of a form of the npm package form-data, a stream of the oldest kind. */
@@ -31,23 +31,19 @@ export function encodeNpmForm(form: NpmForm): RequestContent {
   };
 }
 
-/** Reads an old stream with back-pressure, and closes what is in it. */
+/** Reads an old stream with back-pressure, fails with whatever is in it, and closes that too. */
 class NpmFormBody extends Readable {
   readonly #form: NpmForm;
+  #hasBegun = false;
   #isFlowing = false;
 
   constructor(form: NpmForm) {
     super();
     this.#form = form;
-    form
-      .on('data', (chunk: Uint8Array | string) => {
-        if (!this.push(chunk)) this.#pause();
-      })
-      .on('end', () => this.push(null))
-      .on('error', (error) => this.destroy(error));
   }
 
   override _read(): void {
+    if (!this.#hasBegun) this.#begin();
     if (this.#isFlowing) return;
     this.#isFlowing = true;
     this.#form.resume();
@@ -60,7 +56,20 @@ class NpmFormBody extends Readable {
     callback(error);
   }
 
-  #pause(): void {
+  #begin(): void {
+    this.#hasBegun = true;
+    this.#form
+      .on('data', (chunk: Uint8Array | string) => this.#take(chunk))
+      .on('end', () => this.push(null))
+      .on('error', (error) => this.destroy(error));
+    // form-data would wait for ever for one that was closed before its end.
+    for (const part of partsOf(this.#form)) {
+      finished(part, { writable: false }, (error) => error && this.destroy(error));
+    }
+  }
+
+  #take(chunk: Uint8Array | string): void {
+    if (this.push(chunk)) return;
     this.#isFlowing = false;
     this.#form.pause();
   }

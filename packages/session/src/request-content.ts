@@ -3,8 +3,9 @@ import { InvalidOptionError } from '@cloudlane/proxy';
 import type { RequestBody } from '@cloudlane/transport';
 import { bytesOf, checkFresh, isStreamed } from './body-kinds.ts';
 import { encodeForm, formEntries, isPlainObject } from './form.ts';
-import { encodeFormData, encodeMultipart } from './multipart.ts';
+import { encodeMultipart } from './multipart.ts';
 import { encodeNpmForm, isNpmForm } from './npm-form.ts';
+import { encodeFormData, isFormData } from './platform-form.ts';
 import type { RequestOptions } from './session-options.ts';
 
 /** A body, what its headers say of it, and how to have it again. */
@@ -39,7 +40,7 @@ function encodeData(data: unknown): RequestContent {
   if (data instanceof Blob) return encodeBlob(data);
   // Before the streams: by its types it is one.
   if (isNpmForm(data)) return encodeNpmForm(data);
-  if (data instanceof FormData) return encodeFormData(data);
+  if (isFormData(data)) return encodeFormData(data);
   const body = toBody(data);
   if (body !== null) return { body, headers: {}, renew: null };
   if (isPlainObject(data)) return inMemory(encodeForm(data), FORM);
