@@ -108,7 +108,7 @@ export class CookieJar implements Iterable<CookieInfo> {
   }
 
   /**
-   * Value of the `Cookie` header of a request, longest paths first; null: none.
+   * Value of the `Cookie` header of a request, longest paths first and the call's own last; null: none.
    * @param options given: cookies of the call, laid over all others by name; null leaves one out, wherever it comes from.
    * isOwnOrigin: whether the URL has the origin that the caller asked for; only then cookies without a host are sent
    * @throws InvalidOptionError naming the cookie that cannot be sent
@@ -116,15 +116,13 @@ export class CookieJar implements Iterable<CookieInfo> {
   header(url: URL, options: { readonly given?: Cookies | undefined; readonly isOwnOrigin: boolean }): string | null {
     const { given, isOwnOrigin } = options;
     if (given === undefined && this.#entries.size === 0) return null;
-    const pairs = new Map<string, string[]>();
-    for (const { name, value } of this.#select(url, isOwnOrigin)) pairs.set(name, [...(pairs.get(name) ?? []), value]);
-    for (const [name, value] of Object.entries(given ?? {})) {
-      if (value === undefined) continue;
-      if (value !== null) checkCookie(name, value);
-      if (value === null) pairs.delete(name);
-      else if (isOwnOrigin && mayGoBare(name, url)) pairs.set(name, [value]);
-    }
-    const all = [...pairs].flatMap(([name, values]) => values.map((value) => `${name}=${value}`));
+    const laid = Object.entries(given ?? {}).filter(([name, value]) => isLaidOver(name, value, url, isOwnOrigin));
+    const names = new Set(laid.map(([name]) => name));
+    const kept = this.#select(url, isOwnOrigin).filter(({ name }) => !names.has(name));
+    const all = [
+      ...kept.map(({ name, value }) => `${name}=${value}`),
+      ...laid.flatMap(([name, value]) => (value == null ? [] : [`${name}=${value}`])),
+    ];
     return all.length === 0 ? null : all.join('; ');
   }
 
@@ -228,6 +226,13 @@ export class CookieJar implements Iterable<CookieInfo> {
 function outdates(later: CookieEntry, earlier: CookieEntry): boolean {
   const isOfEither = (later.cookie.domain === null) !== (earlier.cookie.domain === null);
   return isOfEither && later.cookie.name === earlier.cookie.name && later.changed > earlier.changed;
+}
+
+/** Whether a cookie of the call counts at that URL. */
+function isLaidOver(name: string, value: string | null | undefined, url: URL, isOwnOrigin: boolean): boolean {
+  if (value == null) return value === null;
+  checkCookie(name, value);
+  return isOwnOrigin && mayGoBare(name, url);
 }
 
 /** Whether a cookie without a host, and so without attributes, may go to that URL. */
