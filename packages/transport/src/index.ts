@@ -35,14 +35,14 @@ export {
 export type { ForeignAgents } from './foreign-agents.ts';
 export { HttpConnection, type HttpConnectionRequest, type TunnelOptions } from './http-connection.ts';
 export { HttpConnectionResponse } from './http-connection-response.ts';
-export { MASK, maskHeaders, maskUrl } from './masking.ts';
+export { isSecretHeader, MASK, maskHeaders, maskUrl } from './masking.ts';
 export { parseUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
 export { checkBody, type RequestBody, type UploadProgress } from './request-body.ts';
 export { basicCredentials } from './request-headers.ts';
 export { type LoadPackage, readSystemProxies } from './system-proxies.ts';
 export type { Timeouts } from './timeouts.ts';
-export type { Timings } from './timings.ts';
+export { NO_TIMINGS, type Timings } from './timings.ts';
 export type { TlsOptions } from './tls.ts';
 export { sharedTransport, Transport } from './transport.ts';
 export type { OpenOptions, RequestHeaders, TransportOptions, TransportRequest } from './transport-options.ts';

@@ -18,9 +18,14 @@ export function maskUrl(url: URL): string {
   return masked.href;
 }
 
+/** Whether a header's value authorizes, and so must not be shown, nor sent to anybody but the one it is meant for. */
+export function isSecretHeader(name: string): boolean {
+  return SECRET_HEADER.test(name);
+}
+
 /** Headers for messages and logs: values of headers that authorize are replaced. */
 export function maskHeaders(headers: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [name, SECRET_HEADER.test(name) ? MASK : value]),
+    Object.entries(headers).map(([name, value]) => [name, isSecretHeader(name) ? MASK : value]),
   );
 }

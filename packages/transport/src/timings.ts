@@ -66,7 +66,7 @@ export class Stopwatch {
 
   /** @param isOver whether what has not ended yet ends now, as with an error */
   read(isOver = false): Timings {
-    const sums: { -readonly [K in keyof Timings]: Timings[K] } = { ...NOTHING };
+    const sums: { -readonly [K in keyof Timings]: Timings[K] } = { ...NO_TIMINGS };
     const end = this.#ended ?? (isOver ? performance.now() : null);
     for (const [index, phase] of this.#phases.entries()) {
       const until = this.#times[index + 1] ?? end;
@@ -80,7 +80,8 @@ export class Stopwatch {
   }
 }
 
-const NOTHING: Timings = {
+/** Of a request that never began. */
+export const NO_TIMINGS: Timings = {
   queue: null,
   proxyDns: null,
   proxyConnect: null,
