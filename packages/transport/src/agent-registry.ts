@@ -85,6 +85,11 @@ export class AgentRegistry {
     }
   }
 
+  /** See `Transport.closeIdle`. */
+  closeIdle(ids: ReadonlySet<number> | undefined): void {
+    for (const pool of this.#pools.keys()) pool.closeIdle(ids);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all([...this.#pools.keys()].map((pool) => pool.close()));

@@ -54,6 +54,9 @@ export class PooledConnection {
     this.lane = lane;
   }
 
+  /** Whether it is closed once its request is over. */
+  isLeaving = false;
+
   /** Whether this end closed it. */
   isSpoiled = false;
 

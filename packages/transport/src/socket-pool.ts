@@ -124,6 +124,15 @@ export class SocketPool {
     }
   }
 
+  /** Closes those connections that are idle, and has those that are not closed once their request is over; without ids all that are idle. */
+  closeIdle(ids: ReadonlySet<number> | undefined): void {
+    for (const connection of this.#connections) {
+      if (ids !== undefined && !ids.has(connection.id)) continue;
+      if (connection.state === 'IDLE') connection.spoil();
+      else if (ids !== undefined) connection.isLeaving = true;
+    }
+  }
+
   /** Ends every connection now. Requests under way and waiting fail. */
   async close(): Promise<void> {
     this.#isClosed = true;
@@ -244,7 +253,7 @@ export class SocketPool {
     if (connection.attempt) connection.attempt.onTimeoutsChanged = () => {};
     connection.attempt = null;
     if (connection.requestCount > 1) lane.keepsOpen = true;
-    const isKept = this.#limits.keepAlive && !this.#isClosed;
+    const isKept = this.#limits.keepAlive && !this.#isClosed && !connection.isLeaving;
     if (!isKept || request?.shouldKeepAlive !== true || !connection.isUsable) return void connection.spoil();
     // Makes room for a fresh one, or the next would wait until there is nobody else.
     if (lane.queue[0]?.attempt.needsFresh) return void connection.spoil();

@@ -151,6 +151,14 @@ export class Transport {
   }
 
   /**
+   * Closes the connections that are idle now: all, or those with these ids (`ConnectionInfo.id`). One of those ids that
+   * is busy is closed once its request is over, its body read. Calls under way are not touched, later ones connect anew.
+   */
+  closeIdle(ids?: ReadonlySet<number>): void {
+    this.#agents.closeIdle(ids);
+  }
+
+  /**
    * Ends every connection, idle or not; calls under way fail with `ClosedError`, and so do later ones. Connections that
    * have left HTTP (WebSockets of other clients) are those clients' own.
    */
