@@ -25,7 +25,7 @@ export function findJsonFault(text: string): JsonFault | null {
     if (first === '' && state === 'end') return null;
     if (first !== '' && ' \t\r\n'.includes(first)) continue;
     const isWord = /[-\dtfn]/.test(first);
-    const next: Next | undefined = NEXT[state][isWord ? 'w' : first];
+    const next: Next | undefined = NEXT[state][isWord ? 'word' : first];
     if (next === undefined) return { position: at, expected: EXPECTED[state] };
     const word = isWord ? wordAt(text, at) : '';
     if (isWord && !WORD.test(word)) return { position: at + word.length, expected: restOf(word) };
@@ -54,8 +54,8 @@ const EXPECTED: Readonly<Record<State, string>> = {
   end: 'the end of the text',
 };
 
-/** By first character of the token: what it leads to. What is not here is a fault. */
-const VALUE = { '{': 'firstName', '[': 'firstValue', '"': 'after', w: 'after' } as const;
+/** By the token's first character, or `word`: what it leads to. What is not here is a fault. */
+const VALUE = { '{': 'firstName', '[': 'firstValue', '"': 'after', word: 'after' } as const;
 const NEXT: Readonly<Record<State, Readonly<Record<string, Next>>>> = {
   value: VALUE,
   firstValue: { ...VALUE, ']': 'close' },

@@ -20,7 +20,10 @@ export function charsetOf(contentType: string | undefined): string | null {
  * unknown name is UTF-8 as well. The mark is dropped, and what is no text becomes U+FFFD.
  */
 export function decodeText(bytes: Uint8Array, encoding: string | null): string {
-  return withoutMark(decoderOf(nameFor(encoding, bytes)).decode(bytes));
+  const decoder = decoderOf(nameFor(encoding, bytes));
+  if (decoder.encoding === UTF_8) return decoder.decode(bytes);
+  // nodejs/node#56542: windows-1252 at once is decoded as ISO 8859-1, and 22 loses bytes; as a stream it is right.
+  return decode(decoder, bytes, STREAM) + decode(decoder);
 }
 
 /** `decodeText` for bytes that come in pieces: the pieces of text together are the same, however the bytes were cut. */
@@ -29,7 +32,6 @@ export class PiecewiseDecoder {
   #decoder: TextDecoder | null = null;
   /** Bytes which may be the beginning of a byte order mark. */
   #undecided: Uint8Array = NOTHING;
-  #started = false;
 
   /** @param encoding as for `decodeText` */
   constructor(encoding: string | null) {
@@ -39,29 +41,24 @@ export class PiecewiseDecoder {
 
   /** The text that is complete with these bytes; '' if a character is still cut. */
   decode(bytes: Uint8Array): string {
-    if (this.#decoder !== null) return this.#start(this.#decoder.decode(bytes, STREAM));
+    if (this.#decoder !== null) return decode(this.#decoder, bytes, STREAM);
     const all = this.#undecided.length === 0 ? bytes : Buffer.concat([this.#undecided, bytes]);
     if (mayBecomeMark(all)) {
       this.#undecided = all;
       return '';
     }
-    return this.#decide(all, STREAM);
+    return decode(this.#decide(all), all, STREAM);
   }
 
   /** What is left when no more bytes come. */
   end(): string {
-    return this.#decoder === null ? this.#decide(this.#undecided) : this.#start(this.#decoder.decode());
+    if (this.#decoder !== null) return decode(this.#decoder);
+    return decode(this.#decide(this.#undecided), this.#undecided);
   }
 
-  #decide(bytes: Uint8Array, options?: typeof STREAM): string {
+  #decide(bytes: Uint8Array): TextDecoder {
     this.#decoder = decoderOf(nameFor(this.#encoding, bytes));
-    return this.#start(this.#decoder.decode(bytes, options));
-  }
-
-  #start(text: string): string {
-    if (this.#started || text === '') return text;
-    this.#started = true;
-    return withoutMark(text);
+    return this.#decoder;
   }
 }
 
@@ -93,15 +90,17 @@ function mayBecomeMark(bytes: Uint8Array): boolean {
 
 function decoderOf(encoding: string): TextDecoder {
   try {
-    return new TextDecoder(encoding, KEEP_MARK);
+    return new TextDecoder(encoding);
   } catch {
-    return new TextDecoder(UTF_8, KEEP_MARK);
+    return new TextDecoder(UTF_8);
   }
 }
 
-// Node takes a mark that is split over two pieces for a character, or drops a second one.
-const KEEP_MARK = { ignoreBOM: true } as const;
-
-function withoutMark(text: string): string {
-  return text.startsWith('\ufeff') ? text.slice(1) : text;
+function decode(decoder: TextDecoder, bytes?: Uint8Array, options?: typeof STREAM): string {
+  try {
+    return decoder.decode(bytes, options);
+  } catch {
+    // Node throws for an ISO-2022-JP escape that is cut off, though `fatal` is not set.
+    return '\ufffd';
+  }
 }
