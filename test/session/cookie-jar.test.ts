@@ -227,6 +227,13 @@ describe('a cookie that an answer sets', () => {
       'n="a%20b\\ {"x":[1,2]}=="',
     ],
     ['keeps bytes above ASCII', 'http://h.example/', 'n=\u00c3\u00a9', 'http://h.example/', 'n=\u00c3\u00a9'],
+    [
+      'keeps a final byte that Unicode calls a blank',
+      'http://h.example/',
+      'n=\u00c3\u00a0 \t;',
+      'http://h.example/',
+      'n=\u00c3\u00a0',
+    ],
     ['may have no value', 'http://h.example/', 'n=', 'http://h.example/', 'n='],
     ['loses the blanks around it', 'http://h.example/', '  n  =  1  ; Path = /', 'http://h.example/', 'n=1'],
     ['without a name is refused', 'http://h.example/', '=1', 'http://h.example/', null],

@@ -98,10 +98,11 @@ export function ownCookie(name: string, value: string, options: SetCookieOptions
 export function receivedCookie(text: string, url: URL): CookieInfo | null {
   const { Cookie, defaultPath } = toughCookie();
   const parsed = Cookie.parse(text);
-  if (parsed === undefined || !SENDABLE.test(parsed.key) || !SENDABLE.test(parsed.value)) return null;
+  const [name, value] = splitPair(text);
+  if (parsed === undefined || !SENDABLE.test(name) || !SENDABLE.test(value)) return null;
   const scope = scopeOf(parsed.domain ?? '', hostOf(url));
   if ('refused' in scope || (parsed.secure && !isSecure(url))) return null;
-  const { key: name, value, secure, httpOnly } = parsed;
+  const { secure, httpOnly } = parsed;
   const path = parsed.path ?? defaultPath(url.pathname);
   const cookie = {
     name,
@@ -221,6 +222,24 @@ function expiryOf(option: string, { expires, maxAge }: SetCookieOptions): Date |
   if (!(expires instanceof Date) || Number.isNaN(expires.getTime()))
     throw new InvalidOptionError(option, 'has an expires that is not a valid Date');
   return new Date(expires);
+}
+
+/** tough-cookie would trim what Unicode calls a blank, also the byte A0 that ends an à in UTF-8. */
+function splitPair(setCookie: string): [name: string, value: string] {
+  const [pair = ''] = setCookie.split(';', 1);
+  const equals = pair.indexOf('=');
+  return [trimBlanks(pair.slice(0, equals)), trimBlanks(pair.slice(equals + 1))];
+}
+
+function trimBlanks(text: string): string {
+  let [start, end] = [0, text.length];
+  while (isBlank(text[start])) start += 1;
+  while (end > start && isBlank(text[end - 1])) end -= 1;
+  return text.slice(start, end);
+}
+
+function isBlank(character: string | undefined): boolean {
+  return character === ' ' || character === '\t';
 }
 
 function receivedExpiry({
