@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { extname } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import type NpmFormData from 'form-data';
@@ -78,6 +79,9 @@ export function fieldPart([name, value]: FormEntry): Part {
   return { name, filename: null, contentType: null, headers: {}, source: { kind: 'bytes', bytes: Buffer.from(value) } };
 }
 
+/** The type of bytes that nobody knows better (RFC 2046 §4.5.1). */
+export const OCTETS = 'application/octet-stream';
+
 /** Parts as one body, its type and, if every part's is known, its length. */
 export function encodeParts(parts: readonly Part[]): RequestContent {
   const { boundary, heads } = writeHeads(parts);
@@ -121,10 +125,12 @@ function writeHeads(parts: readonly Part[]): { boundary: string; heads: string[]
   const heads = parts.map(({ name, filename, contentType, headers }) => {
     const form = new FormData();
     form.setBoundary(boundary);
+    // form-data would look a name without an extension up as one: f is Fortran.
+    const type = contentType ?? (filename !== null && extname(filename) === '' ? OCTETS : null);
     // An empty content: text without a file name gets no type, bytes always do.
     form.append(name, filename === null ? '' : Buffer.alloc(0), {
       ...(filename !== null && { filename }),
-      ...(contentType !== null && { contentType }),
+      ...(type !== null && { contentType: type }),
       header: { ...headers },
     });
     return form.getBuffer().toString().slice(0, -rest);

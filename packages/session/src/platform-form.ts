@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { InvalidOptionError } from '@cloudlane/proxy';
-import { encodeParts, fieldPart, type Part } from './multipart.ts';
+import { encodeParts, fieldPart, OCTETS, type Part } from './multipart.ts';
 import type { RequestContent } from './request-content.ts';
 
 /** The platform's FormData as `fetch` sends it, but with its length. */
@@ -19,7 +19,7 @@ function formDataPart(name: string, value: string | File): Part {
   if (!(value instanceof Blob))
     throw new InvalidOptionError(`data.${name}`, 'is a file of a foreign kind; give a File or a Blob');
   const source = { kind: 'blob', blob: value, size: value.size } as const;
-  return { name, filename: basename(value.name) || name, contentType: value.type || null, headers: {}, source };
+  return { name, filename: basename(value.name) || name, contentType: value.type || OCTETS, headers: {}, source };
 }
 
 // HTML Standard §4.10.22.8: every line break of a name or text becomes CRLF.
