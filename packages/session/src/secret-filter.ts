@@ -1,0 +1,76 @@
+import { InvalidOptionError } from '@cloudlane/proxy';
+import { MASK } from '@cloudlane/transport';
+import { isSecretField, isSecretHeader } from './secret-names.ts';
+
+// Headers that hold URLs, and these may be signed.
+const URL_HEADER = /^(location|content-location|referer|refresh|link)$/i;
+// Of URLs at the start of a text, and those that follow < or =, as in Link and Refresh.
+const USERINFO = /((?:^|[<=])(?:[a-z][a-z\d+.-]*:)?\/\/)([^/?#@\s<>]*)@/gi;
+
+/** Replaces secrets by `***`, but for those that were asked for by name. */
+export class SecretFilter {
+  readonly #shown: ReadonlySet<string>;
+
+  /**
+   * @param showSecrets names of headers, parameters and fields to leave as they are, in any spelling; `*`: all
+   * @throws InvalidOptionError if it is not a list of names
+   */
+  constructor(showSecrets: readonly string[] = []) {
+    if (!Array.isArray(showSecrets) || showSecrets.some((name) => typeof name !== 'string'))
+      throw new InvalidOptionError('showSecrets', "must be a list of names, such as ['authorization'], or ['*']");
+    this.#shown = new Set(showSecrets.map((name) => name.toLowerCase()));
+  }
+
+  get showsAll(): boolean {
+    return this.#shown.has('*');
+  }
+
+  shows(name: string): boolean {
+    return this.showsAll || this.#shown.has(name.toLowerCase());
+  }
+
+  /** Whether the value of a parameter or field is to be masked. */
+  hides(name: string): boolean {
+    return !this.shows(name) && isSecretField(name);
+  }
+
+  header(name: string, value: string): string {
+    if (isSecretHeader(name)) return this.shows(name) ? value : MASK;
+    return URL_HEADER.test(name) ? this.url(value) : value;
+  }
+
+  /** URLs in a text: without their passwords, and without the values of parameters that sign or authorize. */
+  url(text: string): string {
+    if (this.showsAll) return text;
+    const withoutPassword = text.replaceAll(
+      USERINFO,
+      (_all, before, userinfo) => `${before}${hidePassword(userinfo)}@`,
+    );
+    return this.#pairs(withoutPassword, /([?&])([^=&#\s<>]*)=[^&#\s<>]*/g);
+  }
+
+  /** The pairs of a form (application/x-www-form-urlencoded). */
+  pairs(text: string): string {
+    return this.#pairs(text, /(^|&)([^=&]*)=[^&]*/g);
+  }
+
+  #pairs(text: string, pattern: RegExp): string {
+    return text.replaceAll(pattern, (pair, separator, name) =>
+      this.hides(decode(name)) ? `${separator}${name}=${MASK}` : pair,
+    );
+  }
+}
+
+// A user name without a password is usually an access token.
+function hidePassword(userinfo: string): string {
+  const colon = userinfo.indexOf(':');
+  return colon === -1 ? MASK : `${userinfo.slice(0, colon)}:${MASK}`;
+}
+
+function decode(name: string): string {
+  try {
+    return decodeURIComponent(name.replaceAll('+', ' '));
+  } catch {
+    return name;
+  }
+}

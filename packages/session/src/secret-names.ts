@@ -1,0 +1,32 @@
+import { MASK, maskHeaders, maskUrl } from '@cloudlane/transport';
+
+// In any part of a name: wherever it stands, a secret is meant.
+const SECRET_PART =
+  /pass(word|wd|phrase|code)|pwd|secret|token(?!s)|credential|signature|authori[sz]ation|assertion|verifier|cookie|session_?id|(api|access|private)_?-?key/i;
+// As a whole word only: "keyboard" and "design" are none.
+const SECRET_WORD: ReadonlySet<string> = new Set(['key', 'keys', 'pass', 'pin', 'otp', 'sig', 'auth']);
+
+/** Whether a header is one whose value authorizes. */
+export function isSecretHeader(name: string): boolean {
+  return maskHeaders({ [name]: '' })[name] === MASK;
+}
+
+/**
+ * Whether the value of a query parameter or of a field in a body is likely to be a secret, going by its name. It says so
+ * too often rather than too rarely: a page token is masked too.
+ */
+export function isSecretField(name: string): boolean {
+  if (SECRET_PART.test(name)) return true;
+  const words = name
+    .replaceAll(/(\p{Ll}|\p{N})(?=\p{Lu})/gu, '$1 ')
+    .toLowerCase()
+    .split(/[^\p{L}\p{N}]+/u);
+  return words.some((word) => SECRET_WORD.has(word)) || isSecretParameter(name);
+}
+
+// What the transport's messages mask is masked here too.
+function isSecretParameter(name: string): boolean {
+  const url = new URL('http://name.example');
+  url.searchParams.set(name, '');
+  return maskUrl(url).endsWith(MASK);
+}
