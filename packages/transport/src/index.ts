@@ -1,7 +1,10 @@
-export type { AxiosInstance } from 'axios';
+export type { AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
+export { createAxios } from './axios-adapter.ts';
+export { answerOf, type CarriedAnswer, type Carrier } from './axios-carrier.ts';
 export { type Challenge, parseChallenges } from './challenges.ts';
 export { ConnectionInfo, type ConnectionKind, type ConnectionState, type TlsFacts } from './connection-info.ts';
 export { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault, readAll } from './content-encoding.ts';
+export { defaultAuthorities } from './default-authorities.ts';
 export type {
   ConnectionEvent,
   RequestEndEvent,

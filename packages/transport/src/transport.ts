@@ -14,6 +14,7 @@ import { bodyLength, partHeaders } from './request-headers.ts';
 import { bodyAfter, writeTarget } from './request-target.ts';
 import { chooseRoute } from './route-choice.ts';
 import { resolveTimeouts } from './timeouts.ts';
+import type { TlsOptions } from './tls.ts';
 import {
   checkKeepAlive,
   checkNames,
@@ -48,6 +49,16 @@ export class Transport {
   get axios(): AxiosInstance {
     this.#axios ??= createAxios(this);
     return this.#axios;
+  }
+
+  /** TLS with https origins, as it was given; a request's own takes its place. */
+  get tls(): TlsOptions {
+    return this.#options.tls;
+  }
+
+  /** TLS with https proxies, as it was given; a request's own takes its place. */
+  get proxyTls(): TlsOptions {
+    return this.#options.proxyTls;
   }
 
   /** The connections open now, newest first. */
