@@ -9,6 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ProtocolError, type RequestBody } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { PROCESS_TIMEOUT, runScript } from '../transport/child-process.ts';
 import { expectNothingLeft, failureOf, newTransport, origin, until } from '../transport/lab.ts';
 import { arrival, call, directory, encode, file, formIn, openFiles, refusal } from './content-lab.ts';
 
@@ -160,6 +161,26 @@ test('names, file names and contents come back as they were', async () => {
     { numRuns: 200 },
   );
 });
+
+test(
+  'the package form-data is loaded only for a form that needs it',
+  async () => {
+    const source = new URL('../../packages/session/src/request-content.ts', import.meta.url);
+    const { output, errors } = await runScript(`
+      import { createRequire } from 'node:module';
+      import { encodeContent } from '${source}';
+      const { cache } = createRequire('${source}');
+      const say = () => console.log(Object.keys(cache).some((path) => path.includes('/form-data/')));
+      encodeContent({ data: { a: 1 } });
+      say();
+      encodeContent({ files: { f: { content: '' } } });
+      say();
+    `);
+    expect(errors).toBe('');
+    expect(output).toBe('false\ntrue\n');
+  },
+  PROCESS_TIMEOUT,
+);
 
 describe('a form that is sent again', () => {
   test('is the same to the byte', async () => {

@@ -115,8 +115,8 @@ function lengthOf(pieces: readonly MultipartPiece[], tail: string): number | nul
 }
 
 /**
- * Boundary and heads are form-data's work; its stream is not used. That closes no file when it is destroyed, waits for ever
- * for a part that was, and knows neither back-pressure nor `for await`.
+ * Boundary and heads are form-data's work; its stream is not used. That leaves files open when it is destroyed, waits for
+ * ever for a part that was, and cannot be read with `for await`.
  */
 function writeHeads(parts: readonly Part[]): { boundary: string; heads: string[] } {
   const FormData = loadFormData();
