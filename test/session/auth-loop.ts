@@ -42,7 +42,7 @@ export async function sendPrepared(auth: AuthBase, request: PreparedRequest, sen
     const response = new HttpResponse({ request, carried, elapsed: 0 });
     const isRepeated = carried.status === 401 && sends < maxSends && (await auth.answerChallenge?.(response));
     if (!isRepeated) return { status: response.status, text: await response.text() };
-    response.release();
+    await response.content();
     request.renewBody();
   }
 }

@@ -154,22 +154,22 @@ describe('an origin lets a request in', () => {
     expect(target.seen[0]?.params.algorithm).toBe('SHA-512-256');
   });
 
-  test('through a proxy of each kind, with credentials for each', async () => {
-    for (const way of ['forward', 'tunnel', 'socks'] as const) {
-      const transport = newTransport(way === 'tunnel' ? { tunnelHttp: true } : {});
-      const credentials = { username: 'user', password: SECRETS.proxyPassword };
-      const between = way === 'socks' ? await socks({ credentials }) : await proxy('http', { credentials });
-      const target = await digestOrigin();
-      const http_proxy = {
-        url: 'urlFor' in between ? between.urlFor('socks5h') : between.url,
-        auth: credentials,
-      };
-      const auth = newAuth();
-      for (const path of ['/a?b=1', '/c'])
-        expect(await send(auth, target.url + path, { transport, http_proxy })).toMatchObject({ status: 200 });
-      expect(target.seen.map(({ params }) => params.uri)).toEqual(['/a?b=1', '/c']);
-      expect(target.answers).toEqual([401, 200, 200]);
+  test.each(['forward', 'tunnel', 'socks'] as const)('over %s, with credentials for the proxy, too', async (way) => {
+    const options = { auth: { username: 'user', password: SECRETS.proxyPassword } };
+    const between = way === 'socks' ? await socks(options) : await proxy('http', options);
+    const target = await digestOrigin();
+    const [auth, transport] = [newAuth(), newTransport(way === 'tunnel' ? { tunnelHttp: true } : {})];
+    for (const path of ['/a?b=1', '/c']) {
+      const answer = await send(auth, target.url + path, { transport, http_proxy: between.urlWithCredentials });
+      expect(answer).toMatchObject({ status: 200 });
     }
+    expect(target.seen.map(({ params }) => [params.uri, params.nc])).toEqual([
+      ['/a?b=1', '00000001'],
+      ['/c', '00000002'],
+    ]);
+    expect(between.hops.map((hop) => ('kind' in hop ? hop.kind : 'socks'))).toEqual(
+      { forward: ['forward', 'forward', 'forward'], tunnel: ['connect'], socks: ['socks'] }[way],
+    );
   });
 });
 
