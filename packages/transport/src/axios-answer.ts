@@ -1,27 +1,42 @@
 import { pipeline, type Readable, Transform } from 'node:stream';
 import { AxiosError, AxiosHeaders, type AxiosProgressEvent, type AxiosResponse } from 'axios';
+import { type CarriedAnswer, noteAnswer } from './axios-carrier.ts';
 import { type AxiosCall, maskPrinting, newAxiosError } from './axios-error.ts';
 import { progressTo } from './axios-progress.ts';
 import { decodeBody, isDecodingFault } from './content-encoding.ts';
 import { messageOf } from './foreign-error.ts';
-import type { TransportResponse } from './transport-response.ts';
 
-/** The answer's body in the form that `responseType` asks for. `release` is called once it is read. */
-export async function readData(response: TransportResponse, call: AxiosCall, release: () => void): Promise<unknown> {
-  const { responseType, responseEncoding, decompress, onDownloadProgress, maxContentLength = -1 } = call.config;
-  const received = onDownloadProgress ? reportDownload(response, onDownloadProgress) : response.body;
-  const decoded = decompress === false ? received : decodeBody(received, response.headers['content-encoding']);
+/** The answer as axios gives it, its body in the form that `responseType` asks for. `release` is called once it is read. */
+export async function readAnswer(answer: CarriedAnswer, call: AxiosCall, release: () => void): Promise<AxiosResponse> {
+  const { config, sent } = call;
+  const { status, statusText } = answer;
+  const received = config.onDownloadProgress ? reportDownload(answer, config.onDownloadProgress) : answer.body;
+  const encoding = config.decompress === false ? undefined : answer.headers['content-encoding'];
+  const decoded = decodeBody(received, encoding);
+  const headers = AxiosHeaders.from(answer.headers as Record<string, string>);
   // As axios does: who reads the headers must not decode again.
-  if (decoded !== received) delete response.headers['content-encoding'];
+  if (decoded !== received) headers.delete('content-encoding');
+  const data = await readData(answer, decoded, call, release);
+  noteAnswer(sent, answer);
+  return maskPrinting({ data, status, statusText, headers, config, request: sent }, sent);
+}
+
+async function readData(
+  answer: CarriedAnswer,
+  decoded: Readable,
+  call: AxiosCall,
+  release: () => void,
+): Promise<unknown> {
+  const { responseType, responseEncoding, maxContentLength = -1 } = call.config;
   const body = maxContentLength < 0 ? decoded : limitLength(decoded, maxContentLength, call);
   if (responseType === 'stream') {
-    response.body.once('close', release);
+    answer.body.once('close', release);
     return body;
   }
   const bytes = await readBytes(body, call);
   release();
   if (responseType === 'arraybuffer') return bytes;
-  if (responseType === 'blob') return new Blob([bytes], { type: response.headers['content-type'] ?? '' });
+  if (responseType === 'blob') return new Blob([bytes], { type: answer.headers['content-type'] ?? '' });
   const text = bytes.toString((responseEncoding as BufferEncoding | undefined) ?? 'utf8');
   // As axios does: a byte order mark is no part of the text.
   return text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
@@ -52,8 +67,8 @@ function limitLength(body: Readable, most: number, call: AxiosCall): Readable {
 }
 
 /** The body as it came, counted on its way. */
-function reportDownload(response: TransportResponse, listener: (event: AxiosProgressEvent) => void): Readable {
-  const length = Number(response.headers['content-length'] ?? Number.NaN);
+function reportDownload(answer: CarriedAnswer, listener: (event: AxiosProgressEvent) => void): Readable {
+  const length = Number(answer.headers['content-length'] ?? Number.NaN);
   const total = Number.isNaN(length) ? null : length;
   const progress = progressTo(listener, 'download');
   let loaded = 0;
@@ -64,15 +79,5 @@ function reportDownload(response: TransportResponse, listener: (event: AxiosProg
       callback(null, chunk);
     },
   });
-  return pipeline(response.body, counter, () => progress.flush());
-}
-
-/** The answer as axios gives it. */
-export function toAxiosResponse(
-  { status, statusText, headers }: TransportResponse,
-  data: unknown,
-  { config, sent }: AxiosCall,
-): AxiosResponse {
-  const given = AxiosHeaders.from(headers as Record<string, string>);
-  return maskPrinting({ data, status, statusText, headers: given, config, request: sent }, sent);
+  return pipeline(answer.body, counter, () => progress.flush());
 }

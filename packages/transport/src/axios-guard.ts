@@ -2,14 +2,21 @@ import { InvalidOptionError } from '@cloudlane/proxy';
 import { type AxiosAdapter, type AxiosInstance, isAxiosError } from 'axios';
 import { maskPrinting, sentBy } from './axios-error.ts';
 
+/** The way of an instance's calls. */
+export interface GuardedWay {
+  readonly adapter: AxiosAdapter;
+  /** Whether calls may ask for redirects to be followed. */
+  readonly followsRedirects: boolean;
+}
+
 /**
- * Keeps an instance of axios, and those that its `create()` makes, on the way of the transport: a call with an option
+ * Keeps an instance of axios, and those that its `create()` makes, on its carrier's way: a call with an option
  * that would leave it fails with InvalidOptionError. Errors that axios itself makes print no more than ours.
  */
-export function guardInstance(instance: AxiosInstance, adapter: AxiosAdapter): AxiosInstance {
+export function guardInstance(instance: AxiosInstance, way: GuardedWay): AxiosInstance {
   const check: Interceptor = {
     fulfilled: (config) => {
-      refuseOtherWays(config, adapter);
+      refuseOtherWays(config, way);
       return config;
     },
     // Runs in the caller's stack, without a promise of its own.
@@ -17,7 +24,7 @@ export function guardInstance(instance: AxiosInstance, adapter: AxiosAdapter): A
   };
   const hide: Interceptor = {
     rejected: (error) => {
-      const isOfThisCall = isAxiosError(error) && error.config?.adapter === adapter;
+      const isOfThisCall = isAxiosError(error) && error.config?.adapter === way.adapter;
       if (isOfThisCall && !Object.hasOwn(error, 'toJSON')) maskPrinting(error, sentBy(error.config ?? {}));
       throw error;
     },
@@ -28,8 +35,8 @@ export function guardInstance(instance: AxiosInstance, adapter: AxiosAdapter): A
   surround(instance.interceptors.response, [hide], []);
   const { create } = instance;
   instance.create = (config) => {
-    const derived = guardInstance(create(config), adapter);
-    refuseOtherWays(derived.defaults, adapter);
+    const derived = guardInstance(create(config), way);
+    refuseOtherWays(derived.defaults, way);
     return derived;
   };
   return instance;
@@ -61,7 +68,7 @@ const OTHER_WAYS: Readonly<Record<string, string>> = {
   httpsAgent: 'connections are the transport’s; write its options (tls, proxyTls) instead',
   socketPath: 'routes lead to hosts; Unix sockets are not supported',
   transport: 'requests are sent by the transport',
-  beforeRedirect: 'redirects are not followed here',
+  beforeRedirect: 'is not called',
   lookup: 'names are looked up by the route',
   family: 'addresses are chosen by the route',
   insecureHTTPParser: 'answers must be valid HTTP',
@@ -73,7 +80,7 @@ const OTHER_WAYS: Readonly<Record<string, string>> = {
 // What the answer may be wanted as. Others axios knows are for fetch.
 const RESPONSE_TYPES = ['arraybuffer', 'blob', 'document', 'json', 'stream', 'text'];
 
-function refuseOtherWays(config: object, adapter: AxiosAdapter): void {
+function refuseOtherWays(config: object, { adapter, followsRedirects }: GuardedWay): void {
   const option = (name: string): unknown => Reflect.get(config, name);
   const [proxy, httpVersion, env, responseType] = ['proxy', 'httpVersion', 'env', 'responseType'].map(option);
   if (proxy !== false && proxy !== undefined) {
@@ -84,8 +91,7 @@ function refuseOtherWays(config: object, adapter: AxiosAdapter): void {
   }
   if (option('adapter') !== adapter)
     throw new InvalidOptionError('adapter', 'is fixed: another one would not take the route');
-  if (option('maxRedirects') !== 0)
-    throw new InvalidOptionError('maxRedirects', 'must be 0: redirects are not followed here');
+  refuseRedirects(option('maxRedirects'), followsRedirects);
   if (httpVersion !== undefined && Number(httpVersion) !== 1)
     throw new InvalidOptionError('httpVersion', 'must be 1: proxies are spoken to in HTTP/1.1');
   if (typeof env === 'object' && env !== null && 'fetch' in env && env.fetch)
@@ -95,4 +101,11 @@ function refuseOtherWays(config: object, adapter: AxiosAdapter): void {
   for (const [name, reason] of Object.entries(OTHER_WAYS)) {
     if (option(name)) throw new InvalidOptionError(name, reason);
   }
+}
+
+function refuseRedirects(maxRedirects: unknown, followsRedirects: boolean): void {
+  if (!followsRedirects && maxRedirects !== 0)
+    throw new InvalidOptionError('maxRedirects', 'must be 0: redirects are not followed here');
+  const isCount = maxRedirects === undefined || (Number.isSafeInteger(maxRedirects) && Number(maxRedirects) >= 0);
+  if (!isCount) throw new InvalidOptionError('maxRedirects', 'must be a whole number from 0');
 }

@@ -1,0 +1,41 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
+import type { AxiosResponse, InternalAxiosRequestConfig } from 'axios';
+import type { TransportRequest } from './transport-options.ts';
+
+/** What an axios of ours needs of an answer. A `TransportResponse` is one. */
+export interface CarriedAnswer {
+  readonly status: number;
+  readonly statusText: string;
+  /** Names in lower case. */
+  readonly headers: IncomingHttpHeaders;
+  /** As it came, not decoded: axios decodes it by `content-encoding`, reads it, or hands it on (`responseType: 'stream'`). */
+  readonly body: Readable;
+}
+
+/** Who sends the requests of an axios of ours: a `Transport`, or what stands before one. */
+export interface Carrier {
+  /** Whether it follows redirects, as many as `maxRedirects` of the config says, or of its own choice. @defaultValue false: a call that asks for them is refused */
+  readonly followsRedirects?: boolean;
+  /**
+   * Sends what axios made of a call. What the request has no place for (`maxRedirects`, options of the carrier's own) is
+   * in the call's config; its `auth` is in the request's headers already.
+   */
+  send(request: TransportRequest, config: InternalAxiosRequestConfig): Promise<CarriedAnswer>;
+}
+
+const answers = new WeakMap<object, CarriedAnswer>();
+
+/** Notes the answer that an axios response tells of, under that response's `request`. */
+export function noteAnswer(sent: object, answer: CarriedAnswer): void {
+  answers.set(sent, answer);
+}
+
+/**
+ * What the carrier gave for an axios response, also after interceptors have copied it (`{ ...response, data }`);
+ * undefined if it is not of an axios of ours, or its `request` was taken away.
+ */
+export function answerOf(response: AxiosResponse): CarriedAnswer | undefined {
+  const sent: unknown = response.request;
+  return typeof sent === 'object' && sent !== null ? answers.get(sent) : undefined;
+}
