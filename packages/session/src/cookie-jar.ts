@@ -13,6 +13,7 @@ import {
   type CookieInfo,
   canonicalHost,
   checkCookie,
+  cookieTarget,
   goesTo,
   hasSecurePrefix,
   isExpired,
@@ -184,11 +185,11 @@ export class CookieJar implements Iterable<CookieInfo> {
 
   /** Longest path first; of a received and a given cookie of one name, the later. */
   #select(url: URL, isOwnOrigin: boolean): CookieInfo[] {
+    const target = cookieTarget(url);
     const found = this.#current().filter(({ cookie }) =>
-      cookie.domain === null ? isOwnOrigin && mayGoBare(cookie.name, url) : goesTo(cookie, url),
+      cookie.domain === null ? isOwnOrigin && mayGoBare(cookie.name, url) : goesTo(cookie, target),
     );
-    return found
-      .filter((entry) => !found.some((other) => outdates(other, entry)))
+    return withoutOutdated(found)
       .map(({ cookie }) => cookie)
       .sort((one, other) => other.path.length - one.path.length);
   }
@@ -223,9 +224,13 @@ export class CookieJar implements Iterable<CookieInfo> {
 }
 
 /** Of a received cookie and one without a host that have a name in common, the later takes the other's place. */
-function outdates(later: CookieEntry, earlier: CookieEntry): boolean {
-  const isOfEither = (later.cookie.domain === null) !== (earlier.cookie.domain === null);
-  return isOfEither && later.cookie.name === earlier.cookie.name && later.changed > earlier.changed;
+function withoutOutdated(entries: readonly CookieEntry[]): readonly CookieEntry[] {
+  const bare = entries.filter(({ cookie }) => cookie.domain === null);
+  if (bare.length === 0) return entries;
+  return entries.filter((entry) => {
+    const rivals = entry.cookie.domain === null ? entries.filter(({ cookie }) => cookie.domain !== null) : bare;
+    return !rivals.some(({ cookie, changed }) => cookie.name === entry.cookie.name && changed > entry.changed);
+  });
 }
 
 /** Whether a cookie of the call counts at that URL. */

@@ -131,12 +131,22 @@ export function restoredCookie(cookie: CookieInfo): CookieInfo | null {
   return prefixFault(restored) === null ? restored : null;
 }
 
-/** Whether a request to that URL is sent the cookie (RFC 6265 §5.4), if it has not expired and names a domain. */
-export function goesTo(cookie: CookieInfo, url: URL): boolean {
-  const { domain, hostOnly, path, secure } = cookie;
-  if (domain === null || (secure && !isSecure(url))) return false;
-  const host = hostOf(url);
-  return (host === domain || (!hostOnly && isBelow(host, domain))) && isWithin(url.pathname, path);
+/** What of a request's URL decides on its cookies. */
+export interface CookieTarget {
+  readonly host: string;
+  readonly path: string;
+  readonly isSecure: boolean;
+}
+
+export function cookieTarget(url: URL): CookieTarget {
+  return { host: hostOf(url), path: url.pathname, isSecure: isSecure(url) };
+}
+
+/** Whether a request is sent the cookie (RFC 6265 §5.4), if it has not expired and names a domain. */
+export function goesTo(cookie: CookieInfo, { host, path, isSecure }: CookieTarget): boolean {
+  const { domain, hostOnly, secure } = cookie;
+  if (domain === null || (secure && !isSecure)) return false;
+  return (host === domain || (!hostOnly && isBelow(host, domain))) && isWithin(path, cookie.path);
 }
 
 /** Whether a cookie set over http would stand in for one that https alone may set (RFC 6265bis §5.7 step 16). */
@@ -264,7 +274,7 @@ function hostOf(url: URL): string {
 }
 
 function isBelow(host: string, domain: string): boolean {
-  return host.endsWith(`.${domain}`) && !isIpAddress(host);
+  return host.endsWith(domain) && host[host.length - domain.length - 1] === '.' && !isIpAddress(host);
 }
 
 /** Of a canonical host: URLs write every IPv4 address with four numbers. */
