@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { RequestOptions } from '@cloudlane/session';
 import { ProtocolError, type RequestBody } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -330,6 +331,19 @@ describe('the streams of a form', () => {
     await until(() => body.closed);
   });
 
+  test('of the web are cancelled while somebody waits for their next chunk', async () => {
+    let cancel: () => void = () => {};
+    const cancelled = new Promise<void>((resolve) => {
+      cancel = resolve;
+    });
+    const web = new ReadableStream({ cancel });
+    const body = streamOf(encode({ files: { web } }).body);
+    body.resume();
+    await until(() => web.locked);
+    body.destroy();
+    await cancelled;
+  });
+
   test.each<[string, () => unknown]>([
     ['the first', () => ({ broken: failing(), rest: BYTES })],
     ['the last', () => ({ first: Buffer.alloc(300_000), broken: failing() })],
@@ -445,4 +459,18 @@ describe('files are refused', () => {
     expect(error.option).toBe(option);
     expect(error.reason).toContain(says);
   });
+});
+
+test('what cannot be a file is refused by the types already', () => {
+  const options = [
+    { f: { path: 'a.txt', filename: null, contentType: 'a/b', headers: { a: 'b' } } },
+    { f: ['a.txt', 'text'], g: [null, new Blob([]), 'a/b', { a: 'b' }] },
+    { f: [new Blob([]), Buffer.from(''), { content: 'text' }, { content: chunks(), size: 6 }, ['a.txt', 'text']] },
+    { f: BYTES, g: new ArrayBuffer(1), h: Readable.from(['x']), i: chunks(), j: new File([], 'x') },
+    // @ts-expect-error: a path or a content?
+    { f: 'a.txt' },
+    // @ts-expect-error: no name
+    { f: { path: 'a.txt', fileName: 'b' } },
+  ] satisfies RequestOptions['files'][];
+  expect(options.slice(-2).map((files) => refusal({ files }).option)).toEqual(['files.f', 'files.f.fileName']);
 });
