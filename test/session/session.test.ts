@@ -13,13 +13,13 @@ import {
   withParams,
 } from '@cloudlane/session';
 import type { LabOrigin } from '@cloudlane/testing';
-import { sharedTransport } from '@cloudlane/transport';
+import { ACCEPTED_ENCODINGS, sharedTransport } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import { SECRETS } from '../support/secrets.ts';
 import { failureOf, newTransport, origin, proxy } from '../transport/lab.ts';
 
 function newSession(options: SessionOptions = {}): Session {
-  return new Session({ transport: newTransport(), ...options });
+  return new Session({ transport: newTransport(), prefetch: true, ...options });
 }
 
 /** An origin that gives this answer to everything. */
@@ -44,7 +44,7 @@ describe('defaults', () => {
     const session = newSession({ headers: { 'X-A': 'session', 'x-b': 'session', 'user-agent': 'mine', accept: null } });
     await session.get(target.url, { headers: { 'x-a': 'call', 'X-B': null, 'X-C': undefined } });
     const names = target.requests[0]?.rawHeaders.filter((_, index) => index % 2 === 0);
-    expect(names).toEqual(['user-agent', 'x-a', 'Host', 'Connection']);
+    expect(names).toEqual(['Accept-Encoding', 'x-a', 'user-agent', 'Host', 'Connection']);
     expect(target.requests[0]?.headers).toMatchObject({ 'x-a': 'call', 'user-agent': 'mine' });
   });
 
@@ -206,7 +206,12 @@ describe('a request', () => {
     prepared.setHeader('x-a', '2');
     prepared.setHeader('X-b', null);
     prepared.mergeHeaders({ 'X-a': null, ACCEPT: 'text/x', 'X-C': 3 });
-    expect(prepared.headers).toEqual({ 'User-Agent': expect.any(String), ACCEPT: 'text/x', 'X-C': '3' });
+    expect(prepared.headers).toEqual({
+      'User-Agent': expect.any(String),
+      'Accept-Encoding': ACCEPTED_ENCODINGS,
+      ACCEPT: 'text/x',
+      'X-C': '3',
+    });
   });
 
   test('with json and data is refused', async () => {
@@ -246,7 +251,7 @@ describe('an answer', () => {
   });
 
   test('as a stream is not kept', async () => {
-    const response = await newSession().get((await answering('stream')).url);
+    const response = await newSession({ prefetch: false }).get((await answering('stream')).url);
     expect(response.bodyUsed).toBe(false);
     expect(await text(response.body)).toBe('stream');
     for (const read of [() => response.content(), () => response.text(), () => response.json()]) {
@@ -284,7 +289,7 @@ describe('an answer', () => {
     ['klingon', Buffer.from],
   ])('in %s is unpacked by content(), not in the stream', async (coding, pack) => {
     const target = await answering(pack('packed'), { 'Content-Encoding': coding });
-    const session = newSession();
+    const session = newSession({ prefetch: false });
     expect(await (await session.get(target.url)).text()).toBe('packed');
     const chunks: Buffer[] = [];
     for await (const chunk of (await session.get(target.url)).body) chunks.push(chunk);
@@ -307,7 +312,7 @@ describe('an answer', () => {
 
   test.each(['gzip', 'br'])('whose %s is broken fails typed, and its connection is gone', async (coding) => {
     const target = await answering('\u0001\u0002 not packed', { 'Content-Encoding': coding });
-    const response = await newSession().get(target.url);
+    const response = await newSession({ prefetch: false }).get(target.url);
     await expect(response.content()).rejects.toMatchObject({ code: 'ERR_PROTOCOL', phase: 'body', proxy: null });
     await expect(response.text()).rejects.toMatchObject({ code: 'ERR_PROTOCOL' });
   });
@@ -319,7 +324,7 @@ describe('an answer', () => {
         response.write('half', () => request.socket.destroy());
       },
     });
-    const response = await newSession().get(target.url);
+    const response = await newSession({ prefetch: false }).get(target.url);
     await expect(response.content()).rejects.toMatchObject({ code: 'ERR_RESET', phase: 'body' });
   });
 
@@ -341,7 +346,7 @@ describe('an answer', () => {
   test('released frees its connection', async () => {
     const target = await answering('x'.repeat(1_000_000));
     const transport = newTransport({ maxSockets: 1 });
-    const session = newSession({ transport });
+    const session = newSession({ transport, prefetch: false });
     const held = await session.get(target.url);
     const waiting = session.get(target.url);
     await new Promise((resolve) => setImmediate(resolve));

@@ -7,7 +7,7 @@ import {
   Session,
   withParams,
 } from '@cloudlane/session';
-import { ACCEPTED_ENCODINGS, maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
+import { maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
 import {
   type ApiResponse,
   JsonResponse,
@@ -41,7 +41,7 @@ export class Connection {
   readonly session: Session;
   /** Where the API is. */
   readonly baseUrl: URL;
-  readonly #auth: Auth | undefined;
+  readonly #auth: Auth | null;
 
   /**
    * @param options where, by `baseUrl` or by parts, and everything a `Session` takes
@@ -59,7 +59,7 @@ export class Connection {
       );
     }
     this.session = new Session(sessionOptions);
-    this.#auth = auth;
+    this.#auth = auth ?? null;
   }
 
   /** Name of the provider, for errors. */
@@ -106,8 +106,14 @@ export class Connection {
     }
   }
 
-  /** Nothing is kept by a connection itself: its connections are the transport's, which others may share. */
-  async close(): Promise<void> {}
+  /** Closes the session; see there. */
+  close(): Promise<void> {
+    return this.session.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
 
   /** Safe to log. */
   toJSON(): Record<string, unknown> {
@@ -159,11 +165,18 @@ export class Connection {
     if (json !== undefined && data !== null) throw new InvalidOptionError('json', 'contradicts data; give one of them');
     const auth = this.#auth;
     // First of all, so that what setHttpProxy changes while the override points run is not for this call.
-    const request = this.session.prepare(method, this.baseUrl, { auth, http_proxy, signal, timeout, onUploadProgress });
+    const request = this.session.prepare(method, this.baseUrl, {
+      ...THIS_ANSWER,
+      auth,
+      http_proxy,
+      signal,
+      timeout,
+      onUploadProgress,
+    });
     const params: MutableParams = { ...options.params };
     const headers: MutableHeaders = {
       // What is handed on as a stream is taken as it is.
-      ...(!options.raw && { Accept: ACCEPT[this.format], 'Accept-Encoding': ACCEPTED_ENCODINGS }),
+      ...(options.raw ? { 'Accept-Encoding': null } : { Accept: ACCEPT[this.format] }),
       ...(json !== undefined && { 'Content-Type': 'application/json' }),
     };
     const path = await this.morphAction(action, context);
@@ -200,5 +213,8 @@ export class Connection {
     printAs<Connection>(Connection.prototype, (connection) => connection.toJSON());
   }
 }
+
+// What an API answers is for its driver to judge, whatever the session does with other answers.
+const THIS_ANSWER = { allowRedirects: false, safeMode: false, dangerMode: false, encodeUri: true } as const;
 
 const ACCEPT: Readonly<Record<ResponseFormat, string>> = { json: 'application/json', xml: 'application/xml' };

@@ -17,7 +17,8 @@ export abstract class AuthBase {
 /** Auth for an origin: an `AuthBase`, a function that does what its `apply` does, or user name and password for Basic. */
 export type Auth =
   | AuthBase
-  | ((request: PreparedRequest) => void | PreparedRequest | Promise<void | PreparedRequest>)
+  | ((request: PreparedRequest) => void | Promise<void>)
+  | ((request: PreparedRequest) => PreparedRequest | Promise<PreparedRequest>)
   | readonly [username: string, password: string];
 
 /** Basic authentication (RFC 7617), in UTF-8. */
@@ -35,4 +36,23 @@ export class HTTPBasicAuth extends AuthBase {
   apply(request: PreparedRequest): void {
     request.setHeader('Authorization', this.#header);
   }
+}
+
+/** Auth in the form that the loop asks for. */
+export interface Authorizer {
+  /** @returns nothing, or the request to go on with */
+  apply(request: PreparedRequest): unknown;
+  answerChallenge?(response: HttpResponse): boolean | Promise<boolean>;
+}
+
+/** @throws InvalidOptionError if it is no auth */
+export function readAuth(auth: Auth): Authorizer {
+  if (typeof auth === 'function') return { apply: auth };
+  if (!isPair(auth) && typeof auth?.apply === 'function') return auth;
+  if (isPair(auth)) return new HTTPBasicAuth(...auth);
+  throw new InvalidOptionError('auth', 'must be an AuthBase, a function, or [username, password]');
+}
+
+function isPair(auth: unknown): auth is readonly [string, string] {
+  return Array.isArray(auth) && auth.length === 2 && auth.every((part) => typeof part === 'string');
 }

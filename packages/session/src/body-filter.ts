@@ -6,14 +6,15 @@ import type { SecretFilter } from './secret-filter.ts';
  * files, JSON (one value or one a line) and XML; what is none of these it gives back as it is.
  */
 export function filterBody(body: Buffer, contentType: string, filter: SecretFilter): Buffer {
-  if (filter.showsAll) return body;
   // One character for each byte, so that any file within a form survives.
   const text = body.toString('latin1');
   const filtered = filterText(text, contentType, filter);
   return filtered === text ? body : Buffer.from(filtered, 'latin1');
 }
 
-function filterText(text: string, contentType: string, filter: SecretFilter): string {
+/** As `filterBody`, for a body that is text. */
+export function filterText(text: string, contentType: string, filter: SecretFilter): string {
+  if (filter.showsAll) return text;
   const boundary = /^multipart\/[\s\S]*;\s*boundary="?([^";]+)/i.exec(contentType)?.[1];
   if (boundary !== undefined) return filterParts(text, boundary, filter);
   if (/json/i.test(contentType) || /^\s*[[{]/.test(text)) return filterJson(text, filter);

@@ -34,7 +34,7 @@ export function* listHeaders({ headers = {}, url }: TransportRequest): Generator
   }
   const { username, password, hostname, host } = new URL(url);
   if (username + password !== '' && !hasAuthorization)
-    yield ['Authorization', basicCredentials(decodeURIComponent(username), decodeURIComponent(password))];
+    yield ['Authorization', basicCredentials(decode(username), decode(password))];
   // No server knows itself by the final dot of a full name.
   if (hostname.endsWith('.') && !Object.keys(headers).some((name) => name.toLowerCase() === 'host'))
     yield ['Host', host.replace(/\.(?=:|$)/, '')];
@@ -47,4 +47,13 @@ export function isForProxy(name: string): boolean {
 
 function isLength(name: string): boolean {
   return name.toLowerCase() === 'content-length';
+}
+
+// A request with a malformed escape is refused; until then it can be printed.
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

@@ -1,7 +1,38 @@
+export { get, head, imap, map, options, patch, post, prepare, put, remove as delete, request } from './api.ts';
 export { type Auth, AuthBase, HTTPBasicAuth } from './auth.ts';
-export { HttpResponse, HttpStatusError, StreamConsumedError } from './http-response.ts';
+export type { ManyRequest, MapOptions, RequestSource, RequestSpec } from './concurrency.ts';
+export { CookieJar } from './cookie-jar.ts';
+export { toCurl } from './curl.ts';
+export { HarRecorder } from './har.ts';
+export type { HeaderValues } from './header-bag.ts';
+export type { Hook, HookContext, HookList, Hooks, RequestArgs } from './hooks.ts';
+export { HttpResponse } from './http-response.ts';
+export { JsonDecodeError } from './json.ts';
+export type { LinesOptions } from './lines.ts';
 export { withParams } from './merge.ts';
-export { PreparedRequest } from './prepared-request.ts';
+export type { FilePart } from './multipart.ts';
+export { PreparedRequest, type SendOptions } from './prepared-request.ts';
 export { Session } from './session.ts';
-export type { QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
+export {
+  BodyReplayError,
+  HttpStatusError,
+  RedirectError,
+  SessionClosedError,
+  StreamConsumedError,
+  TooManyRedirectsError,
+} from './session-errors.ts';
+export type {
+  Behaviour,
+  ClientCertificate,
+  Cookies,
+  CurlOptions,
+  DownloadProgress,
+  FormFields,
+  QueryParams,
+  RequestData,
+  RequestOptions,
+  SessionOptions,
+} from './session-options.ts';
+export type { VerboseOptions } from './verbose.ts';
 export { VERSION } from './version.ts';
+export type { WireObserver, WireRequest } from './wire-observer.ts';

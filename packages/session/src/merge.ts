@@ -16,19 +16,34 @@ export function mergeHeaders(...layers: readonly (RequestHeaders | undefined)[])
 
 /** A new URL with query parameters beside its own; later layers win, null leaves one out, undefined says nothing. */
 export function withParams(url: URL, ...layers: readonly (QueryParams | undefined)[]): URL {
-  const merged = new Map<string, QueryParams[string]>();
-  for (const layer of layers) {
-    for (const [name, value] of Object.entries(layer ?? {})) if (value !== undefined) merged.set(name, value);
-  }
-  const pairs = [...merged].flatMap(([name, value]) =>
-    [value ?? []].flat().map((each): [string, string] => [name, String(each)]),
-  );
+  const pairs = listParams(layers);
   const result = new URL(url);
   if (pairs.length === 0) return result;
   // RFC 3986 §2.1: %20, not the plus of HTML forms, which signers and some providers take for a plus.
   const query = pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&');
   result.search = result.search === '' ? query : `${result.search}&${query}`;
   return result;
+}
+
+function listParams(layers: readonly (QueryParams | undefined)[]): [name: string, value: string][] {
+  const merged = new Map<string, QueryParams[string]>();
+  for (const layer of layers) {
+    for (const [name, value] of Object.entries(layer ?? {})) if (value !== undefined) merged.set(name, value);
+  }
+  return [...merged].flatMap(([name, value]) =>
+    [value ?? []].flat().map((each): [string, string] => [name, String(each)]),
+  );
+}
+
+/** The request target as it was written, byte for byte, with parameters that are not encoded either. */
+export function rawTarget(url: string | URL, ...layers: readonly (QueryParams | undefined)[]): string {
+  const [, written = ''] = /^[^:]+:\/\/[^/?#]*([^#]*)/.exec(String(url)) ?? [];
+  const path = written.startsWith('/') ? written : `/${written}`;
+  const query = listParams(layers)
+    .map(([name, value]) => `${name}=${value}`)
+    .join('&');
+  if (query === '') return path;
+  return `${path}${path.includes('?') ? '&' : '?'}${query}`;
 }
 
 /** Lays deadlines over others. */

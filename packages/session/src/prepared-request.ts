@@ -1,6 +1,7 @@
 import { maskHeaders, maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
 import type { HttpResponse } from './http-response.ts';
 import { mergeHeaders } from './merge.ts';
+import type { Redirection } from './redirects.ts';
 import type { RequestContent } from './request-content.ts';
 import { BodyReplayError } from './session-errors.ts';
 
@@ -12,6 +13,17 @@ export interface PreparedRequestInit {
   readonly target: string | null;
   readonly headers: Record<string, string>;
   readonly content: RequestContent;
+}
+
+/** Sends a request with all that goes with it; the signal takes the place of the call's own. */
+export type Dispatch = (request: PreparedRequest, signal: AbortSignal | undefined) => Promise<HttpResponse>;
+
+/** How `PreparedRequest.send` sends. */
+export interface SendOptions {
+  /** Sends it anew, with its body begun again, though it was sent before. @defaultValue false */
+  readonly again?: boolean | undefined;
+  /** Instead of the one it was prepared with. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -28,10 +40,10 @@ export class PreparedRequest {
   headers: Record<string, string>;
   #body: RequestBody | null;
   #renew: (() => RequestBody) | null;
-  readonly #dispatch: (request: PreparedRequest) => Promise<HttpResponse>;
+  readonly #dispatch: Dispatch;
   #sent: Promise<HttpResponse> | null = null;
 
-  constructor(init: PreparedRequestInit, dispatch: (request: PreparedRequest) => Promise<HttpResponse>) {
+  constructor(init: PreparedRequestInit, dispatch: Dispatch) {
     this.method = init.method;
     this.url = init.url;
     this.target = init.target;
@@ -50,27 +62,42 @@ export class PreparedRequest {
     this.#renew = null;
   }
 
+  /** Whether the body can be sent once more. */
+  get canRenewBody(): boolean {
+    const body = this.#body;
+    return this.#renew !== null || body === null || typeof body === 'string' || body instanceof Uint8Array;
+  }
+
   /**
    * Makes the body ready to be sent once more.
    * @throws BodyReplayError if it is a stream that nobody can begin again
    */
   renewBody(): void {
+    if (!this.canRenewBody) throw new BodyReplayError(this);
     if (this.#renew !== null) this.#body = this.#renew();
-    else if (this.#body !== null && typeof this.#body !== 'string' && !(this.#body instanceof Uint8Array))
-      throw new BodyReplayError(this);
   }
 
   /**
    * Sends the request; once, as later calls get the same answer.
-   * @param options again: send it anew, with its body begun again
+   * @throws BodyReplayError if it is sent again with a stream that was read
    */
-  send(options: { readonly again?: boolean } = {}): Promise<HttpResponse> {
-    if (options.again && this.#sent !== null) {
+  send({ again = false, signal }: SendOptions = {}): Promise<HttpResponse> {
+    if (again && this.#sent !== null) {
       this.renewBody();
       this.#sent = null;
     }
-    this.#sent ??= this.#dispatch(this);
+    this.#sent ??= this.#dispatch(this, signal);
     return this.#sent;
+  }
+
+  /**
+   * The request that a redirect asks for; its body is begun again if it goes along.
+   * @throws BodyReplayError if that cannot be
+   */
+  follow({ method, url, headers, keepsBody }: Redirection, isBodyUnsent: boolean): PreparedRequest {
+    if (keepsBody && !isBodyUnsent) this.renewBody();
+    const content = keepsBody ? { body: this.#body, headers: {}, renew: this.#renew } : NO_CONTENT;
+    return new PreparedRequest({ method, url, target: null, headers, content }, this.#dispatch);
   }
 
   /** A header's value, whatever its spelling. */
@@ -99,6 +126,8 @@ export class PreparedRequest {
     printAs<PreparedRequest>(PreparedRequest.prototype, (request) => request.toJSON());
   }
 }
+
+const NO_CONTENT: RequestContent = { body: null, headers: {}, renew: null };
 
 function findHeader(headers: Readonly<Record<string, string>>, name: string): string | undefined {
   const lower = name.toLowerCase();

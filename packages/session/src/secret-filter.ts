@@ -39,6 +39,16 @@ export class SecretFilter {
     return URL_HEADER.test(name) ? this.url(value) : value;
   }
 
+  /** The value of a parameter or field, decoded. */
+  field(name: string, value: string): string {
+    return this.hides(name) ? MASK : value;
+  }
+
+  /** The value of one cookie; every cookie may be a session's. @param header that it stands in */
+  cookie(header: string, name: string, value: string): string {
+    return this.shows(header) || this.shows(name) ? value : MASK;
+  }
+
   /** URLs in a text: without their passwords, and without the values of parameters that sign or authorize. */
   url(text: string): string {
     if (this.showsAll) return text;

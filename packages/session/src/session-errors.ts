@@ -5,6 +5,7 @@
 //   ├─ RedirectError            a redirect that is not followed: response
 //   │  └─ TooManyRedirectsError
 //   ├─ BodyReplayError          a body that cannot be sent a second time
+//   ├─ SessionClosedError       the session was closed
 //   ├─ StreamConsumedError      a body that was taken as a stream
 //   └─ JsonDecodeError          a body that is not JSON: line, column
 import { CloudlaneError, maskUrl } from '@cloudlane/transport';
@@ -68,5 +69,12 @@ export class BodyReplayError extends CloudlaneError {
       'ERR_BODY_REPLAY',
     );
     this.url = maskUrl(request.url);
+  }
+}
+
+/** The session was closed; make another one. */
+export class SessionClosedError extends CloudlaneError {
+  constructor() {
+    super('The session was closed, and sends nothing any more', 'ERR_SESSION_CLOSED');
   }
 }

@@ -1,80 +1,183 @@
 import {
-  checkHttpProxy,
   explainRoute,
   formatHttpProxy,
   type HttpProxy,
   InvalidOptionError,
+  type ProxyMap,
   type RouteExplanation,
-  type RouteSettings,
   resolveRoute,
 } from '@cloudlane/proxy';
 import {
+  ACCEPTED_ENCODINGS,
+  type ConnectionInfo,
   parseUrl,
   printAs,
-  type RequestBody,
   type RequestHeaders,
   sharedTransport,
   type Timeouts,
   type TlsOptions,
-  type Transport,
+  Transport,
 } from '@cloudlane/transport';
-import { type Auth, applyAuth } from './auth.ts';
-import { HttpResponse } from './http-response.ts';
-import { mergeHeaders, mergeTimeouts, withParams } from './merge.ts';
+import { type Auth, readAuth } from './auth.ts';
+import { DEFAULT_BEHAVIOUR, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
+import { Call } from './call.ts';
+import {
+  type CallSettings,
+  checkCallNames,
+  type Defaults,
+  refuseUnknown,
+  routeSettings,
+  settleCall,
+} from './call-settings.ts';
+import { imapRequests, type MapOptions, mapRequests, type RequestSource } from './concurrency.ts';
+import { CookieJar } from './cookie-jar.ts';
+import type { HarRecorder } from './har.ts';
+import { HeaderBag, type HeaderValues } from './header-bag.ts';
+import { checkHooks, type Hooks, NO_HOOKS, type RequestArgs } from './hooks.ts';
+import type { HttpResponse } from './http-response.ts';
+import { mergeHeaders, rawTarget, withParams } from './merge.ts';
 import { PreparedRequest } from './prepared-request.ts';
-import type { QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
+import { checkProxyTls, isMap, type ProxySetting, readSetting, refuseBoth } from './proxy-setting.ts';
+import { encodeContent } from './request-content.ts';
+import { SessionClosedError } from './session-errors.ts';
+import type { ClientCertificate, Cookies, QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
 import { VERSION } from './version.ts';
 
+/** Query parameters that can be written to. */
+export type MutableParams = { -readonly [K in keyof QueryParams]: QueryParams[K] };
+
 /**
- * An HTTP client on any URL: defaults for every request, and one route setting for all of them. What is a property may
- * be read and written; a change affects later requests only. Redirects are not followed.
+ * An HTTP client on any URL: defaults for every request, cookies, redirects, and one route setting for all of them. What
+ * is a property may be read and written; a change affects later requests only.
  */
-export class Session {
-  headers: RequestHeaders;
-  params: QueryParams;
-  auth: Auth | undefined;
+export class Session implements ResolvedBehaviour {
+  params: MutableParams;
+  auth: Auth | null;
   timeout: number | Timeouts | undefined;
+  hooks: Hooks;
+  verify: boolean | string | undefined;
+  cert: ClientCertificate | null | undefined;
+  noProxy: string | readonly string[] | undefined;
+  trustEnv: boolean;
+  allowRedirects: ResolvedBehaviour['allowRedirects'];
+  maxRedirects: number;
+  allowInsecureRedirects: boolean;
+  strictMode: boolean;
+  prefetch: boolean;
+  keepAlive: boolean;
+  maxRetries: number;
+  safeMode: boolean;
+  dangerMode: boolean;
+  encodeUri: boolean;
+  hookErrors: 'warn' | 'throw';
+  verbose: ResolvedBehaviour['verbose'];
+  debug: ResolvedBehaviour['debug'];
   readonly transport: Transport;
-  readonly #tls: TlsOptions | undefined;
-  readonly #proxyTls: TlsOptions | undefined;
-  readonly #environment: Pick<RouteSettings, 'env' | 'trustEnv' | 'system' | 'noProxy'>;
+  /** What records every request and answer. */
+  readonly har: HarRecorder | undefined;
+  readonly #ownsTransport: boolean;
+  readonly #tls: TlsOptions;
+  readonly #proxyTls: TlsOptions;
+  readonly #environment: Pick<SessionOptions, 'env' | 'system'>;
+  readonly #connections = new Set<number>();
+  #headers: HeaderBag;
+  #jar: CookieJar;
   #proxy: ProxySetting | null;
+  #isClosed = false;
 
   /**
    * @throws InvalidProxyUrlError if `http_proxy` cannot be used
-   * @throws InvalidOptionError if options contradict each other
+   * @throws InvalidOptionError if an option is unknown, cannot be used, or contradicts another
    */
   constructor(defaults: SessionOptions = {}) {
     const {
       transport,
+      maxSockets,
+      maxIdleSockets,
+      baseHeaders = BASE_HEADERS,
       headers,
       params,
+      cookies,
       auth,
       timeout,
+      hooks,
+      verify,
+      cert,
       tls,
       proxyTls,
       userAgent,
       http_proxy,
+      proxies,
       noProxy,
       env,
       trustEnv,
       system,
-      ...unknown
+      har,
+      ...behaviour
     } = defaults;
-    refuseUnknown(unknown);
+    for (const name of Object.keys(behaviour)) if (!(name in DEFAULT_BEHAVIOUR)) refuseUnknown(name);
     // An environment that is broken harms the request that needs it; the rest is refused at once.
     resolveRoute(ANYWHERE, { noProxy, trustEnv, env: {} });
-    this.transport = transport ?? sharedTransport();
+    this.#ownsTransport = transport === undefined && (maxSockets !== undefined || maxIdleSockets !== undefined);
+    this.transport = chooseTransport({ transport, maxSockets, maxIdleSockets });
     this.transport.check({ tls, proxyTls, timeout });
-    this.headers = { 'User-Agent': userAgent === undefined ? USER_AGENT : userAgent, Accept: '*/*', ...headers };
-    this.params = params ?? {};
-    this.auth = auth;
+    this.#headers = new HeaderBag(baseHeaders, userAgent === undefined ? {} : { 'User-Agent': userAgent }, headers);
+    this.params = { ...params };
+    this.#jar = cookies instanceof CookieJar ? cookies : new CookieJar(cookies);
+    if (auth !== undefined && auth !== null) readAuth(auth);
+    this.auth = auth ?? null;
     this.timeout = timeout;
-    this.#tls = tls;
-    this.#proxyTls = proxyTls;
-    this.#environment = { noProxy, env, trustEnv, system };
-    this.#proxy = readSetting(http_proxy, 'constructor http_proxy');
+    this.hooks = hooks ?? NO_HOOKS;
+    checkHooks(this.hooks);
+    this.verify = verify;
+    this.cert = cert;
+    this.#tls = tls ?? this.transport.tls;
+    this.#proxyTls = proxyTls ?? this.transport.proxyTls;
+    if (verify !== undefined && tls !== undefined && (tls.verify !== undefined || tls.ca !== undefined))
+      throw new InvalidOptionError('verify', 'contradicts tls.verify and tls.ca; give one of them');
+    if (cert !== undefined && cert !== null && tls?.cert !== undefined)
+      throw new InvalidOptionError('cert', 'contradicts tls.cert; give one of them');
+    this.noProxy = noProxy;
+    this.trustEnv = trustEnv ?? true;
+    this.#environment = { env, system };
+    this.har = har;
+    const resolved = resolveBehaviour(DEFAULT_BEHAVIOUR, behaviour);
+    this.allowRedirects = resolved.allowRedirects;
+    this.maxRedirects = resolved.maxRedirects;
+    this.allowInsecureRedirects = resolved.allowInsecureRedirects;
+    this.strictMode = resolved.strictMode;
+    this.prefetch = resolved.prefetch;
+    this.keepAlive = resolved.keepAlive;
+    this.maxRetries = resolved.maxRetries;
+    this.safeMode = resolved.safeMode;
+    this.dangerMode = resolved.dangerMode;
+    this.encodeUri = resolved.encodeUri;
+    this.hookErrors = resolved.hookErrors;
+    this.verbose = resolved.verbose;
+    this.debug = resolved.debug;
+    refuseBoth({ http_proxy, proxies });
+    this.#proxy = readSetting(proxies ?? http_proxy, `constructor ${proxies === undefined ? 'http_proxy' : 'proxies'}`);
     if (proxyTls !== undefined && this.#proxy !== null) checkProxyTls(this.#proxy);
+  }
+
+  /** Headers of every request, whatever the spelling of their names; null sends none, not even the built-in one. */
+  get headers(): HeaderValues {
+    return this.#headers.view;
+  }
+
+  /** In the place of all of them, the built-in ones too. */
+  set headers(headers: HeaderValues) {
+    this.#headers = new HeaderBag(headers);
+  }
+
+  /** The cookies: those that came with answers, and those that were set here. */
+  get cookies(): CookieJar {
+    return this.#jar;
+  }
+
+  /** Another jar, or cookies for the origin of each call in a new one. */
+  set cookies(cookies: CookieJar | Cookies) {
+    this.#jar = cookies instanceof CookieJar ? cookies : new CookieJar(cookies);
   }
 
   /** The proxy set by the constructor or `setHttpProxy`; undefined: the environment decides, null: direct. */
@@ -85,6 +188,17 @@ export class Session {
   /** The same as `setHttpProxy`. */
   set http_proxy(proxy: HttpProxy | undefined) {
     this.setHttpProxy(proxy);
+  }
+
+  /** `http_proxy` if it is a map, as Requests calls it. */
+  get proxies(): ProxyMap | undefined {
+    return isMap(this.http_proxy) ? this.http_proxy : undefined;
+  }
+
+  /** The same as `setHttpProxy`. */
+  set proxies(proxies: ProxyMap | undefined) {
+    refuseBoth({ proxies });
+    this.setHttpProxy(proxies);
   }
 
   /**
@@ -102,51 +216,52 @@ export class Session {
   }
 
   /** The route a request to this URL would take now, and why. Sends nothing. */
-  explain(url: string | URL, options: { readonly http_proxy?: HttpProxy | undefined } = {}): RouteExplanation {
-    return explainRoute(parseUrl(url), this.#routeSettings(options));
+  explain(
+    url: string | URL,
+    options: Pick<RequestOptions, 'http_proxy' | 'proxies' | 'noProxy'> = {},
+  ): RouteExplanation {
+    return explainRoute(parseUrl(url), routeSettings(this.#snapshot(), options));
   }
 
   /**
    * Sends a request and resolves with its answer as soon as the headers are there, whatever the status.
-   * @throws the errors of `Transport.send`
+   * @throws the errors of `Transport.send`, RedirectError, TooManyRedirectsError, BodyReplayError
+   * @throws InvalidOptionError if an option is unknown, cannot be used, or contradicts another
    */
-  request(method: string, url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
-    try {
-      return this.prepare(method, url, options).send();
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  async request(method: string, url: string | URL, options: RequestOptions = {}): Promise<HttpResponse> {
+    const defaults = this.#snapshot();
+    const settings = this.#settle(defaults, options);
+    if (!settings.hooks.has('args')) return await this.#prepare(defaults, { ...options, method, url }, settings).send();
+    return await this.#resettle(defaults, await settings.hooks.run('args', { ...options, method, url })).send();
   }
 
   /**
-   * Makes a request without sending it. Everything is settled now: what changes on the session later is not for it.
-   * @throws InvalidOptionError if the URL is not absolute, or options contradict each other
+   * Makes a request without sending it. Everything is settled now: what changes on the session later is not for it. The
+   * hook `args` runs when it is sent, and sees what it has come to by then.
+   * @throws InvalidOptionError if the URL is not absolute, or an option is unknown, cannot be used, or contradicts another
    */
   prepare(method: string, url: string | URL, options: RequestOptions = {}): PreparedRequest {
-    const auth = options.auth === undefined ? this.auth : options.auth;
-    const settings = {
-      ...this.#routeSettings(options),
-      tls: this.#tls,
-      proxyTls: this.#proxyTls,
-      timeout: mergeTimeouts(this.timeout, options.timeout),
-      signal: options.signal,
-      onUploadProgress: options.onUploadProgress,
-    };
-    const { body, headers } = encodeBody(options);
-    const target = withParams(parseUrl(url), this.params, options.params);
-    const merged = mergeHeaders(this.headers, headers, options.headers);
-    return new PreparedRequest(method.toUpperCase(), target, merged, body, async (request) => {
-      const started = performance.now();
-      if (auth) await applyAuth(auth, request);
-      const response = await this.transport.send({
-        ...settings,
-        method: request.method,
-        url: request.url,
-        headers: request.headers,
-        body: request.body,
-      });
-      return new HttpResponse(response, request, performance.now() - started);
-    });
+    const defaults = this.#snapshot();
+    const settings = this.#settle(defaults, options);
+    return this.#prepare(defaults, { ...options, method, url }, settings, settings.hooks.has('args') ? options : null);
+  }
+
+  /**
+   * Sends many requests, some at a time, and resolves with their answers in the order of the requests. What is iterated
+   * is asked for its next request only when there is room for it.
+   */
+  map(requests: RequestSource, options?: MapOptions): Promise<(HttpResponse | Error)[]>;
+  map<T>(
+    requests: RequestSource,
+    options: MapOptions<T> & Required<Pick<MapOptions<T>, 'each'>>,
+  ): Promise<(T | Error)[]>;
+  map<T>(requests: RequestSource, options: MapOptions<T> = {}): Promise<(HttpResponse | T | Error)[]> {
+    return mapRequests(this, requests, options);
+  }
+
+  /** Sends many requests, some at a time, and yields their answers as they come. Leaving the loop aborts the rest. */
+  imap(requests: RequestSource, options: Omit<MapOptions, 'each'> = {}): AsyncIterable<HttpResponse | Error> {
+    return imapRequests(this, requests, options);
   }
 
   get(url: string | URL, options?: RequestOptions): Promise<HttpResponse> {
@@ -177,19 +292,123 @@ export class Session {
     return this.request('DELETE', url, options);
   }
 
-  /** Safe to log: the proxy is masked, header values and auth are left out. */
+  /**
+   * Closes the connections that carried this session's requests, once those under way are over, and saves its `har` if
+   * that has a path. Connections that others of the same transport use meanwhile may go, too; they open new ones.
+   */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#ownsTransport) await this.transport.close();
+    else this.transport.closeIdle(this.#connections);
+    if (this.har?.path !== undefined) await this.har.save();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Safe to log: the proxy is masked, header values, cookies and auth are left out. */
   toJSON(): Record<string, unknown> {
     return { http_proxy: formatHttpProxy(this.http_proxy), timeout: this.timeout };
   }
 
-  #routeSettings({ http_proxy, noProxy }: Pick<RequestOptions, 'http_proxy' | 'noProxy'>): RouteSettings {
-    const { noProxy: defaultNoProxy, ...environment } = this.#environment;
-    const proxy = http_proxy === undefined ? this.#proxy : { value: http_proxy, source: 'call http_proxy' };
+  #snapshot(): Defaults {
+    const { params, auth, timeout, hooks, verify, cert, transport, har, noProxy, trustEnv } = this;
     return {
-      ...environment,
-      noProxy: noProxy ?? defaultNoProxy,
-      ...(proxy && { http_proxy: proxy.value, source: proxy.source }),
+      session: this,
+      behaviour: this,
+      headers: this.#headers.record,
+      jar: this.#jar,
+      tls: this.#tls,
+      proxyTls: this.#proxyTls,
+      proxy: this.#proxy,
+      environment: { ...this.#environment, noProxy, trustEnv },
+      params,
+      auth,
+      timeout,
+      hooks,
+      verify,
+      cert,
+      transport,
+      observer: har,
     };
+  }
+
+  #settle(defaults: Defaults, options: RequestOptions): CallSettings {
+    if (this.#isClosed) throw new SessionClosedError();
+    checkCallNames(options);
+    return settleCall(defaults, options);
+  }
+
+  /** With what the hook `args` has made of the arguments. */
+  #resettle(defaults: Defaults, args: RequestArgs): PreparedRequest {
+    const { method: _, url: __, ...options } = args;
+    return this.#prepare(defaults, args, this.#settle(defaults, options));
+  }
+
+  /** @param hooked the options, if the hook `args` has yet to see them */
+  #prepare(
+    defaults: Defaults,
+    args: RequestArgs,
+    settings: CallSettings,
+    hooked: RequestOptions | null = null,
+  ): PreparedRequest {
+    const { method, url } = args;
+    const content = encodeContent(args);
+    const init = {
+      method: method.toUpperCase(),
+      url: withParams(parseUrl(url), defaults.params, args.params),
+      target: settings.encodeUri ? null : rawTarget(url, defaults.params, args.params),
+      headers: mergeHeaders(defaults.headers, content.headers, args.headers),
+      content,
+    };
+    return new PreparedRequest(init, (request, signal) =>
+      hooked === null
+        ? this.#send(settings, request, signal)
+        : this.#sendHooked(defaults, settings, hooked, request, signal),
+    );
+  }
+
+  async #send(
+    settings: CallSettings,
+    request: PreparedRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<HttpResponse> {
+    const response = await new Call(settings, signal).send(request);
+    for (const { connection } of response.history) this.#note(connection);
+    this.#note(response.connection);
+    return response;
+  }
+
+  async #sendHooked(
+    defaults: Defaults,
+    settings: CallSettings,
+    options: RequestOptions,
+    { method, url, headers, body }: PreparedRequest,
+    signal: AbortSignal | undefined,
+  ): Promise<HttpResponse> {
+    const { json: _, files: __, params: ___, ...rest } = options;
+    const args = await settings.hooks.run('args', {
+      ...rest,
+      method,
+      url,
+      headers,
+      ...(body !== null && { data: body }),
+    });
+    return await this.#resettle({ ...defaults, headers: {}, params: {} }, args).send({ signal });
+  }
+
+  #note(connection: ConnectionInfo | null): void {
+    if (connection === null) return;
+    this.#connections.add(connection.id);
+    if (this.#isClosed) this.transport.closeIdle(this.#connections);
+    else if (this.#connections.size > MOST_CONNECTIONS) this.#forgetClosed();
+  }
+
+  #forgetClosed(): void {
+    const open = new Set(this.transport.connections.map(({ id }) => id));
+    for (const id of this.#connections) if (!open.has(id)) this.#connections.delete(id);
   }
 
   static {
@@ -197,58 +416,30 @@ export class Session {
   }
 }
 
-const USER_AGENT = `cloudlane/${VERSION}`;
+// Beyond this most of them are long closed.
+const MOST_CONNECTIONS = 1_000;
+
+const BASE_HEADERS: RequestHeaders = {
+  'User-Agent': `cloudlane/${VERSION}`,
+  Accept: '*/*',
+  'Accept-Encoding': ACCEPTED_ENCODINGS,
+};
 
 /** An http URL that stands for all of them: nothing is ever sent there (RFC 6761 §6.4). */
 const ANYWHERE = 'http://cloudlane.invalid';
 
-/** A proxy setting that was found usable, and who made it. */
-interface ProxySetting {
-  readonly value: HttpProxy;
-  readonly source: string;
-}
-
-/** Refuses what cannot be used where it is made, not at the first request. */
-function readSetting(value: HttpProxy | undefined, source: string): ProxySetting | null {
-  checkHttpProxy(value, source);
-  return value === undefined ? null : { value: copyOf(value), source };
-}
-
-/** A copy that stays as it is when the caller's own object changes. */
-function copyOf(value: HttpProxy): HttpProxy {
-  if (value === null || typeof value === 'string') return value;
-  if (value instanceof URL) return new URL(value);
-  const copy = { ...value };
-  for (const [name, part] of Object.entries(copy)) Reflect.set(copy, name, copyPart(part));
-  return copy;
-}
-
-function copyPart(part: unknown): unknown {
-  // What parseProxyUrl has made is frozen, and would not survive a copy.
-  if (typeof part !== 'object' || part === null || Object.isFrozen(part)) return part;
-  if (part instanceof URL) return new URL(part);
-  return Array.isArray(part) ? [...part] : { ...part };
-}
-
-/** Beside a proxy that speaks no TLS, `proxyTls` would do nothing. Later settings may name another proxy. */
-function checkProxyTls({ value, source }: ProxySetting): void {
-  const shown = formatHttpProxy(value);
-  // What a map leaves open may have an https:// proxy from the environment.
-  if (typeof shown !== 'string' || shown.startsWith('https:')) return;
-  const [scheme] = shown.split(':');
-  throw new InvalidOptionError('proxyTls', `needs an https:// proxy, and ${source} names a ${scheme}:// one`);
-}
-
-// A misspelled http_proxy must not become a direct connection.
-function refuseUnknown(options: object): void {
-  const name = Object.keys(options)[0];
-  if (name === undefined) return;
-  const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
-  throw new InvalidOptionError(name, `there is no such option${hint}`);
-}
-
-function encodeBody({ json, data }: RequestOptions): { body: RequestBody | null; headers: RequestHeaders } {
-  if (json === undefined) return { body: data ?? null, headers: {} };
-  if (data !== undefined && data !== null) throw new InvalidOptionError('json', 'contradicts data; give one of them');
-  return { body: JSON.stringify(json), headers: { 'Content-Type': 'application/json' } };
+function chooseTransport({
+  transport,
+  maxSockets,
+  maxIdleSockets,
+}: Pick<SessionOptions, 'transport' | 'maxSockets' | 'maxIdleSockets'>): Transport {
+  if (maxSockets === undefined && maxIdleSockets === undefined) return transport ?? sharedTransport();
+  if (transport !== undefined) {
+    const name = maxSockets === undefined ? 'maxIdleSockets' : 'maxSockets';
+    throw new InvalidOptionError(name, 'is the transport’s, which is given; make it with this option');
+  }
+  return new Transport({
+    ...(maxSockets !== undefined && { maxSockets }),
+    ...(maxIdleSockets !== undefined && { maxIdleSockets }),
+  });
 }

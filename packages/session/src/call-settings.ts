@@ -1,0 +1,147 @@
+import { type Environment, InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
+import type { RequestHeaders, Timeouts, TlsOptions, Transport, TransportRequest } from '@cloudlane/transport';
+import { type Auth, type Authorizer, readAuth } from './auth.ts';
+import { BEHAVIOUR_NAMES, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
+import type { CookieJar } from './cookie-jar.ts';
+import { curlObserver } from './curl.ts';
+import { HookChain, type Hooks } from './hooks.ts';
+import { mergeTimeouts } from './merge.ts';
+import { chooseSetting, type ProxySetting } from './proxy-setting.ts';
+import type { Session } from './session.ts';
+import type {
+  ClientCertificate,
+  Cookies,
+  DownloadProgress,
+  QueryParams,
+  RequestOptions,
+  SessionOptions,
+} from './session-options.ts';
+import { verboseObserver } from './verbose.ts';
+import { resolveVerification } from './verification.ts';
+import type { WireObserver } from './wire-observer.ts';
+
+/** What a session gives its calls, as it was when one of them began. */
+export interface Defaults {
+  readonly session: Session;
+  readonly transport: Transport;
+  readonly headers: RequestHeaders;
+  readonly params: QueryParams;
+  readonly jar: CookieJar;
+  readonly auth: Auth | null;
+  readonly timeout: number | Timeouts | undefined;
+  readonly hooks: Hooks;
+  readonly verify: boolean | string | undefined;
+  readonly cert: ClientCertificate | null | undefined;
+  readonly tls: TlsOptions;
+  readonly proxyTls: TlsOptions;
+  readonly proxy: ProxySetting | null;
+  readonly environment: Pick<SessionOptions, 'noProxy' | 'trustEnv' | 'system'> & { env?: Environment | undefined };
+  readonly behaviour: ResolvedBehaviour;
+  readonly observer: WireObserver | undefined;
+}
+
+/** What holds for one call, from its first request to its last redirect. */
+export interface CallSettings extends ResolvedBehaviour {
+  readonly transport: Transport;
+  readonly hooks: HookChain;
+  readonly auth: Authorizer | null;
+  readonly jar: CookieJar;
+  /** The call's own. */
+  readonly cookies: Cookies | undefined;
+  /** What every request of the call hands to the transport. */
+  readonly carried: Omit<TransportRequest, 'url'>;
+  readonly signal: AbortSignal | undefined;
+  readonly onDownloadProgress: DownloadProgress | undefined;
+  readonly observers: readonly WireObserver[];
+}
+
+/** @throws InvalidOptionError naming the option that is unknown, of no use, or contradicts another */
+export function settleCall(defaults: Defaults, options: RequestOptions): CallSettings {
+  const behaviour = resolveBehaviour(defaults.behaviour, options);
+  const { verify = defaults.verify, cert = defaults.cert, auth = defaults.auth } = options;
+  const { tls, proxyTls, environment } = defaults;
+  const verification = resolveVerification({ ...environment, tls, proxyTls, verify, cert });
+  return {
+    ...behaviour,
+    transport: defaults.transport,
+    hooks: new HookChain(defaults.session, defaults.hooks, options.hooks, behaviour.hookErrors),
+    auth: auth === null ? null : readAuth(auth),
+    jar: defaults.jar,
+    cookies: options.cookies,
+    carried: {
+      ...routeSettings(defaults, options),
+      tls: verification.tls,
+      proxyTls: verification.proxyTls,
+      timeout: mergeTimeouts(defaults.timeout, options.timeout),
+      onUploadProgress: options.onUploadProgress,
+      ...(!behaviour.keepAlive && { keepAlive: false }),
+    },
+    signal: options.signal,
+    onDownloadProgress: options.onDownloadProgress,
+    observers: listObservers(behaviour, defaults.observer),
+  };
+}
+
+/** The settings that choose a call's route. */
+export function routeSettings(
+  { environment, proxy: setting }: Pick<Defaults, 'environment' | 'proxy'>,
+  options: Pick<RequestOptions, 'http_proxy' | 'proxies' | 'noProxy'>,
+): RouteSettings {
+  const proxy = chooseSetting(setting, options);
+  return {
+    ...environment,
+    ...(options.noProxy !== undefined && { noProxy: options.noProxy }),
+    ...(proxy && { http_proxy: proxy.value, source: proxy.source }),
+  };
+}
+
+const NO_OBSERVERS: readonly WireObserver[] = [];
+
+function listObservers(
+  { verbose, debug }: ResolvedBehaviour,
+  recorder: WireObserver | undefined,
+): readonly WireObserver[] {
+  if (verbose === null && debug === null && recorder === undefined) return NO_OBSERVERS;
+  return [
+    ...(verbose === null ? [] : [verboseObserver(verbose)]),
+    ...(debug === null ? [] : [curlObserver(debug === 'curl' ? { format: 'curl' } : debug)]),
+    ...(recorder === undefined ? [] : [recorder]),
+  ];
+}
+
+const CALL_NAMES: ReadonlySet<string> = new Set([
+  ...BEHAVIOUR_NAMES,
+  ...([
+    'headers',
+    'params',
+    'cookies',
+    'auth',
+    'data',
+    'json',
+    'files',
+    'hooks',
+    'http_proxy',
+    'proxies',
+    'noProxy',
+    'verify',
+    'cert',
+    'timeout',
+    'signal',
+    'onUploadProgress',
+    'onDownloadProgress',
+  ] satisfies (keyof RequestOptions)[]),
+]);
+
+/**
+ * A misspelled `http_proxy` must not become a direct connection.
+ * @throws InvalidOptionError if there is no option of that name
+ */
+export function checkCallNames(options: RequestOptions): void {
+  for (const name in options) if (!CALL_NAMES.has(name)) refuseUnknown(name);
+}
+
+/** @throws InvalidOptionError always */
+export function refuseUnknown(name: string): never {
+  const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
+  throw new InvalidOptionError(name, `there is no such option${hint}`);
+}

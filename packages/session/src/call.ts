@@ -1,0 +1,200 @@
+import type { Readable } from 'node:stream';
+import { formatProxy, InvalidOptionError, resolveRoute } from '@cloudlane/proxy';
+import { CloudlaneError, TransportError, type TransportRequest, type TransportResponse } from '@cloudlane/transport';
+import type { CallSettings } from './call-settings.ts';
+import { failedAnswer } from './failed-answer.ts';
+import { HttpResponse } from './http-response.ts';
+import { PreparedRequest } from './prepared-request.ts';
+import { isRedirect, readRedirection } from './redirects.ts';
+import { TooManyRedirectsError } from './session-errors.ts';
+import type { WireRequest } from './wire-observer.ts';
+
+/**
+ * One call, from its first request to the answer that its caller gets: cookies, auth, hooks, redirects, second tries.
+ * What goes over the wire meanwhile are requests of the transport, each over the route that the same settings choose.
+ */
+export class Call {
+  readonly #settings: CallSettings;
+  readonly #signal: AbortSignal | undefined;
+  readonly #started = performance.now();
+  readonly #history: HttpResponse[] = [];
+  /** Whether every request so far went to the origin that the caller asked for: only there may credentials go. */
+  #isAtHome = true;
+
+  constructor(settings: CallSettings, signal: AbortSignal | undefined) {
+    this.#settings = settings;
+    this.#signal = signal && settings.signal ? AbortSignal.any([signal, settings.signal]) : (signal ?? settings.signal);
+  }
+
+  /** @throws the errors of `Transport.send`, RedirectError, BodyReplayError, HttpStatusError in `dangerMode` */
+  async send(first: PreparedRequest): Promise<HttpResponse> {
+    const { safeMode, dangerMode } = this.#settings;
+    try {
+      const response = await this.#follow(first);
+      if (dangerMode) this.#raise(response);
+      return response;
+    } catch (error) {
+      if (!safeMode || !(error instanceof CloudlaneError)) throw error;
+      return failedAnswer(first, error, this.#settings.carried, this.#history, performance.now() - this.#started);
+    }
+  }
+
+  async #follow(first: PreparedRequest): Promise<HttpResponse> {
+    let request = first;
+    for (;;) {
+      const response = await this.#ask(request, request === first);
+      if (!this.#isFollowed(response)) return await this.#finish(response, request);
+      request = await this.#redirect(request, response);
+      this.#history.push(response);
+    }
+  }
+
+  #isFollowed(response: HttpResponse): boolean {
+    const { allowRedirects = response.request.method !== 'HEAD' } = this.#settings;
+    return allowRedirects && isRedirect(response);
+  }
+
+  async #redirect(request: PreparedRequest, response: HttpResponse): Promise<PreparedRequest> {
+    await response.drain();
+    const { maxRedirects, carried } = this.#settings;
+    if (this.#history.length >= maxRedirects) throw new TooManyRedirectsError(response, maxRedirects);
+    const redirection = readRedirection(response, request, this.#settings);
+    this.#isAtHome &&= redirection.isSameOrigin;
+    const next = request.follow(redirection, response.isBodyUnsent);
+    if (fromJar.has(request)) next.setHeader('Cookie', null);
+    if (!redirection.keepsBody) discard(request, response);
+    // What was meant for one proxy is not for another.
+    if (proxyFor(request.url, carried) !== proxyFor(next.url, carried)) next.setHeader('Proxy-Authorization', null);
+    return next;
+  }
+
+  async #finish(response: HttpResponse, request: PreparedRequest): Promise<HttpResponse> {
+    const { hooks, prefetch } = this.#settings;
+    discard(request, response);
+    if (prefetch) await response.content();
+    const shown = hooks.has('response') ? await hooks.run('response', response) : response;
+    if (hooks.has('postRequest')) await hooks.run('postRequest', request, shown);
+    return shown;
+  }
+
+  /** One request of the call, with its cookies and its auth, and again after a challenge. */
+  async #ask(request: PreparedRequest, isFirst: boolean): Promise<HttpResponse> {
+    let current = request;
+    for (let tries = 1; ; tries += 1) {
+      this.#addCookies(current);
+      current = await this.#authorize(current);
+      if (isFirst && tries === 1 && this.#settings.hooks.has('preRequest'))
+        current = await this.#settings.hooks.run('preRequest', current);
+      const response = await this.#try(current);
+      if (!(await this.#shouldAskAgain(current, response, tries))) return response;
+      await response.drain();
+      if (!response.isBodyUnsent) current.renewBody();
+    }
+  }
+
+  #addCookies(request: PreparedRequest): void {
+    const header = request.header('Cookie');
+    // The caller's own header is all there is.
+    if (header !== undefined && header !== fromJar.get(request)) return;
+    const { jar, cookies } = this.#settings;
+    const given = this.#isAtHome ? cookies : undefined;
+    const value = jar.header(request.url, { isOwnOrigin: this.#isAtHome, ...(given && { given }) });
+    if (value === null && header === undefined) return;
+    request.setHeader('Cookie', value);
+    if (value !== null) fromJar.set(request, value);
+  }
+
+  async #authorize(request: PreparedRequest): Promise<PreparedRequest> {
+    const { auth } = this.#settings;
+    if (auth === null || !this.#isAtHome) return request;
+    const returned = await auth.apply(request);
+    if (returned === undefined || returned === request) return request;
+    if (returned instanceof PreparedRequest) return returned;
+    throw new InvalidOptionError('auth', 'returned something else than the request; return that, or nothing');
+  }
+
+  async #shouldAskAgain(request: PreparedRequest, response: HttpResponse, tries: number): Promise<boolean> {
+    const { auth } = this.#settings;
+    if (response.status === 417 && request.header('Expect') !== undefined) {
+      // RFC 9110 §10.1.1: it does not know the expectation; without it, it may take the request.
+      request.setHeader('Expect', null);
+      return true;
+    }
+    if (response.status !== 401 || auth?.answerChallenge === undefined || !this.#isAtHome || tries >= MOST_TRIES)
+      return false;
+    return await auth.answerChallenge(response);
+  }
+
+  /** Sends one request, and again as often as `maxRetries` says while nothing of it has reached the origin. */
+  async #try(request: PreparedRequest): Promise<HttpResponse> {
+    for (let left = this.#settings.maxRetries; ; left -= 1) {
+      try {
+        return await this.#carry(request);
+      } catch (error) {
+        if (left === 0 || !(error instanceof TransportError && error.retryable) || !request.canRenewBody) throw error;
+        request.renewBody();
+      }
+    }
+  }
+
+  async #carry(request: PreparedRequest): Promise<HttpResponse> {
+    const { transport, jar, observers, onDownloadProgress } = this.#settings;
+    const transported = this.#transported(request);
+    const sent = observers.length === 0 ? null : { request, transported, startedAt: Date.now() };
+    if (sent !== null) for (const observer of observers) observer.sending?.(sent);
+    const started = performance.now();
+    let carried: TransportResponse;
+    try {
+      carried = await transport.send(transported);
+    } catch (error) {
+      if (sent !== null) this.#tellFailure(sent, error);
+      throw error;
+    }
+    const cookies = carried.headers['set-cookie'];
+    if (cookies !== undefined) jar.store(request.url, cookies);
+    const elapsed = performance.now() - started;
+    const response = new HttpResponse({ request, carried, history: [...this.#history], elapsed, onDownloadProgress });
+    if (sent !== null) for (const observer of observers) observer.answered?.(sent, response);
+    return response;
+  }
+
+  #tellFailure(sent: WireRequest, error: unknown): void {
+    for (const observer of this.#settings.observers) observer.failed?.(sent, error);
+  }
+
+  #transported(request: PreparedRequest): TransportRequest {
+    const { method, url, headers, body, target } = request;
+    return {
+      ...this.#settings.carried,
+      method,
+      url,
+      headers,
+      body,
+      signal: this.#signal,
+      ...(target !== null && { target }),
+    };
+  }
+
+  #raise(response: HttpResponse): void {
+    if (response.status < 400) return;
+    response.release();
+    response.raiseForStatus();
+  }
+}
+
+/** The `Cookie` headers that are no caller's own. */
+const fromJar = new WeakMap<PreparedRequest, string>();
+
+// As many as Digest needs whose first nonce is unknown and whose second is stale.
+const MOST_TRIES = 3;
+
+function proxyFor(url: URL, settings: Omit<TransportRequest, 'url'>): string | null {
+  const route = resolveRoute(url, settings);
+  return route.kind === 'direct' ? null : formatProxy(route.proxy);
+}
+
+/** Closes a streamed body that was refused unread, and will not be sent. */
+function discard({ body }: PreparedRequest, { isBodyUnsent }: HttpResponse): void {
+  if (!isBodyUnsent || body === null || typeof body === 'string' || !('destroy' in body)) return;
+  (body as Readable).destroy();
+}
