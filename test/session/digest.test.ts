@@ -167,6 +167,8 @@ describe('an origin lets a request in', () => {
       ['/a?b=1', '00000001'],
       ['/c', '00000002'],
     ]);
+    const shown = between.hops.map((hop) => ('headers' in hop ? hop.headers.authorization : undefined));
+    expect(shown.filter((header) => header !== undefined)).toHaveLength(way === 'forward' ? 2 : 0);
     expect(between.hops.map((hop) => ('kind' in hop ? hop.kind : 'socks'))).toEqual(
       { forward: ['forward', 'forward', 'forward'], tunnel: ['connect'], socks: ['socks'] }[way],
     );

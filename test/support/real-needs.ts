@@ -36,6 +36,7 @@ export const needs = {
     { program: 'memcached', package: 'memcached' },
   ],
   nginx: [{ program: 'nginx', package: 'nginx-light' }, openssl],
+  apache: [{ program: 'apache2', package: 'apache2-bin' }, openssl],
   tinyproxy: [{ program: 'tinyproxy', package: 'tinyproxy-bin' }],
   dante: [{ program: 'danted', package: 'dante-server' }, openssl, root],
   microsocks: [{ program: 'microsocks', package: 'microsocks' }, root],

@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type Logging, logging } from './real-log.ts';
+import type { Credentials } from './real-proxies.ts';
 import { type Place, type RealServer, serve } from './real-serve.ts';
+import { SECRETS } from './secrets.ts';
 
 /** A client's certificate with its key, in PEM. */
 export interface ClientCertificate {
@@ -17,6 +20,26 @@ export interface RealNginx extends RealServer {
   /** Signed the certificate of {@link RealNginx.httpsUrl} and {@link RealNginx.mtlsUrl}. */
   readonly ca: string;
   readonly client: ClientCertificate;
+}
+
+/** One request, as Apache saw it. What is not there is `-`. */
+export interface ApacheEntry {
+  readonly method: string;
+  readonly target: string;
+  readonly status: number;
+  /** Who was let in. */
+  readonly user: string;
+  readonly authorization: string;
+  readonly proxyAuthorization: string;
+  /** Its own `WWW-Authenticate`. */
+  readonly challenge: string;
+}
+
+/** An origin with Digest authentication, and the paths listed in test/servers/apache.sh. */
+export interface RealApache extends RealServer, Logging<ApacheEntry> {
+  readonly url: string;
+  readonly realm: string;
+  readonly credentials: Credentials;
 }
 
 /** OpenStack Swift behind its S3 API, which checks every signature. */
@@ -59,6 +82,20 @@ export async function startNginx(place?: Place): Promise<RealNginx> {
       cert: await readFile(join(dir, 'tls/client.pem'), 'utf8'),
       key: await readFile(join(dir, 'tls/client.key'), 'utf8'),
     },
+    stop,
+  };
+}
+
+export async function startApache(): Promise<RealApache> {
+  const credentials = { username: 'bob', password: SECRETS.originPassword };
+  const realm = 'staff, and friends';
+  const env = { DIGEST_USER: credentials.username, DIGEST_PASSWORD: credentials.password };
+  const { dir, address, ports, stop } = await serve('apache.sh', { ports: 1, args: [realm], env });
+  return {
+    url: `http://${address}:${ports[0]}`,
+    realm,
+    credentials,
+    ...logging({ path: join(dir, 'access.log'), parse: (line): ApacheEntry => JSON.parse(line) }),
     stop,
   };
 }

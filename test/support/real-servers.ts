@@ -11,11 +11,14 @@ export {
   startNetworkWithServers,
 } from './real-netns.ts';
 export {
+  type ApacheEntry,
   type ClientCertificate,
   type HaproxyOptions,
+  type RealApache,
   type RealHaproxy,
   type RealNginx,
   type RealSwift,
+  startApache,
   startHaproxy,
   startNginx,
   startSwift,
