@@ -44,6 +44,8 @@ export class HttpService {
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#http.on('request', (request, response) => void this.#forward(request, response));
+    // Who may send its body is for the origin to say.
+    this.#http.on('checkContinue', (request, response) => void this.#forward(request, response));
     this.#http.on('connect', (request, socket, head) => {
       if (socket instanceof Socket) void this.#connect(request, socket, head);
     });
@@ -69,7 +71,7 @@ export class HttpService {
     if (await this.#misplay(exchange)) return;
     if (!hop.authorized) return void (await respond(this.#challenge(), exchange));
     try {
-      const answer = await this.#parts.upstream.forward(request);
+      const answer = await this.#parts.upstream.forward(request, () => response.writeContinue());
       hop.status = answer.statusCode ?? 502;
       response.sendDate = false;
       response.writeHead(hop.status, answer.statusMessage, endToEnd(answer.rawHeaders));
@@ -136,11 +138,11 @@ export class HttpService {
   }
 
   /** The origin's whole answer at once, so that it can be cut to any shape. */
-  async #settleForward({ hop, socket, request }: Exchange): Promise<Outcome> {
+  async #settleForward({ hop, socket, request, response }: Exchange): Promise<Outcome> {
     const follow = () => part(socket);
     if (!hop.authorized) return { reply: this.#challenge(), follow };
     try {
-      const answer = await this.#parts.upstream.forward(request);
+      const answer = await this.#parts.upstream.forward(request, () => response?.writeContinue());
       const chunks: Buffer[] = [];
       for await (const chunk of answer) chunks.push(Buffer.from(chunk));
       const body = Buffer.concat(chunks);

@@ -32,6 +32,11 @@ export interface OriginOptions {
   readonly host?: LabHost;
   /** @defaultValue answers JSON `{ method, target, headers, body, bytes }`: an echo */
   readonly handler?: OriginHandler;
+  /**
+   * Takes the requests that say `Expect: 100-continue`, on the live stream before their bodies come: it may call
+   * `writeContinue()`, or not. @defaultValue says 100 Continue, and treats them as any other
+   */
+  readonly expectation?: OriginHandler;
   /** Takes over connections that ask for another protocol. @defaultValue treats them as ordinary requests */
   readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
   /**
@@ -72,6 +77,7 @@ export async function startOrigin(options: OriginOptions = {}): Promise<LabOrigi
   listener.serve = (socket) => void http.emit('connection', socket);
   const origin = new RunningOrigin(listener, options);
   http.on('request', (request, response) => origin.serve(request, response));
+  if (options.expectation) http.on('checkContinue', (request, response) => origin.expect(request, response));
   if (options.upgrade) http.on('upgrade', (request, socket, head) => origin.upgrade(request, socket, head));
   return origin;
 }
@@ -130,6 +136,12 @@ class RunningOrigin implements LabOrigin {
     const { recordBodies = true, handler = echo(recordBodies) } = this.#options;
     const body = recordBodies && hasBody(request) ? replay(request, chunks) : Promise.resolve(request);
     body.then((whole) => handler(whole, response)).catch((error: unknown) => complain(error, request, response));
+  }
+
+  expect(request: IncomingMessage, response: ServerResponse): void {
+    this.#record(request);
+    const served = Promise.resolve(request).then((live) => this.#options.expectation?.(live, response));
+    served.catch((error: unknown) => complain(error, request, response));
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {

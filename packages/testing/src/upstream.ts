@@ -70,9 +70,9 @@ export class Upstream {
 
   /**
    * Sends a request in absolute form on to its origin, on a connection that is kept for the client's next request and
-   * closes with the client. Rejects with {@link UpstreamError}.
+   * closes with the client. `onContinue` is called if the origin asks for the body. Rejects with {@link UpstreamError}.
    */
-  async forward(request: IncomingMessage): Promise<IncomingMessage> {
+  async forward(request: IncomingMessage, onContinue: () => void): Promise<IncomingMessage> {
     const form = parseAbsolute(request);
     const next = this.#next && this.#next.scheme !== 'socks' ? this.#next : null;
     const outgoing = requestHttp({
@@ -84,13 +84,14 @@ export class Upstream {
     });
     // What comes from a tunnel is paused until now.
     outgoing.once('socket', (socket) => socket.resume());
+    outgoing.on('continue', onContinue);
     request.pipe(outgoing);
     return new Promise((resolve, reject) => {
       outgoing.once('response', resolve);
       outgoing.on('error', (error) => {
         // The origin has closed a kept connection at the very moment it was used: RFC 9112 §9.3.1 has it asked again.
         const again = outgoing.reusedSocket && isSafe(request) && !request.socket.destroyed;
-        if (again) this.forward(request).then(resolve, reject);
+        if (again) this.forward(request, onContinue).then(resolve, reject);
         else reject(unreachable(form.authority, error));
       });
     });

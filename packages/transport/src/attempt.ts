@@ -50,6 +50,8 @@ export class Attempt {
   hasConnectedToProxy = false;
   /** Whether the proxy is shown credentials. */
   isAuthenticating = false;
+  /** Whether an answer came before the body, which therefore was not sent. */
+  isBodyUnsent = false;
   /** Whether anything of an answer has come. */
   hasHeard = false;
   /** To be called when `timeouts` has changed under the request's feet. */

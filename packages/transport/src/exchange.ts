@@ -1,14 +1,16 @@
 import http, { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import type { Attempt } from './attempt.ts';
 import { publishEnd, publishError } from './diagnostics.ts';
+import { askToContinue } from './expectation.ts';
 import { messageOf } from './foreign-error.ts';
 import { onAbort } from './on-abort.ts';
 import type { Origin } from './origin.ts';
 import { isProxyAnswer, proxyAnswerError, readAnswerBody } from './proxy-answer.ts';
-import { isBuffered, type RequestBody, sendStream, type UploadProgress } from './request-body.ts';
+import { closeBody, isBuffered, type RequestBody, sendStream, type UploadProgress } from './request-body.ts';
 import { EXCHANGE, type RouteAgent } from './route-agents.ts';
 import { startDeadline } from './timeouts.ts';
 
@@ -23,6 +25,8 @@ export interface ExchangePlan {
   readonly body: RequestBody | null;
   /** Length of `body` if it is known. */
   readonly length: number | null;
+  /** Whether `body` waits until it is asked for; see `askToContinue`. */
+  readonly expectsContinue: boolean;
   readonly signal: AbortSignal | undefined;
   readonly onUploadProgress: UploadProgress | undefined;
 }
@@ -109,7 +113,8 @@ export class Exchange {
   }
 
   async #send(): Promise<void> {
-    const { body, length, onUploadProgress } = this.#plan;
+    const { body, length, onUploadProgress, expectsContinue } = this.#plan;
+    if (expectsContinue && !(await this.#mayContinue())) return;
     if (body === null || isBuffered(body)) {
       this.#request.end(body);
       return;
@@ -128,6 +133,28 @@ export class Exchange {
       // The source failed: its own error is the reason, and the server must not take the part for the whole.
       this.#stop(error);
     }
+  }
+
+  /** Sends the head alone, and waits until the body may follow; false if it must not. */
+  async #mayContinue(): Promise<boolean> {
+    const { body } = this.#plan;
+    const source = body instanceof Readable ? body : null;
+    // Nobody reads it yet, so that nobody else would hear of its failure.
+    const fail = (error: unknown): void => this.#stop(error);
+    source?.on('error', fail);
+    const verdict = await askToContinue(this.#request);
+    if (verdict === 'continue') {
+      // From then on who reads it listens.
+      setImmediate(() => source?.off('error', fail));
+      return true;
+    }
+    source?.off('error', fail);
+    if (verdict === 'refused') {
+      this.#attempt.isBodyUnsent = true;
+      // The server may still wait for the body: no other request can follow this head.
+      this.#request.shouldKeepAlive = false;
+    } else if (body !== null) closeBody(body);
+    return false;
   }
 
   #isRefused(): boolean {

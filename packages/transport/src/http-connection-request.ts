@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http';
-import type { Route } from '@cloudlane/proxy';
+import { InvalidOptionError, type Route } from '@cloudlane/proxy';
 import type { Attempt } from './attempt.ts';
 import { publishError, publishStart } from './diagnostics.ts';
 import { Exchange, type ExchangePlan } from './exchange.ts';
@@ -37,6 +37,8 @@ export function draftRequest(method: string, way: ConnectionWay, options: HttpCo
   if (body !== null) checkBody(body);
   const route: Route = forwarder === null ? way.route : { kind: 'forward', proxy: forwarder };
   const parted = partHeaders(options.headers ?? {}, url, body, route);
+  if (parted.expectsContinue)
+    throw new InvalidOptionError('headers.Expect', 'is not supported on a single connection; leave it out');
   const { hostHeader } = originOf(url);
   const { signal, onUploadProgress } = options;
   return {
@@ -48,6 +50,7 @@ export function draftRequest(method: string, way: ConnectionWay, options: HttpCo
       headers: { Host: hostHeader, ...parted.origin, ...forwarderHeaders(way, parted) },
       body,
       length: bodyLength(parted.origin),
+      expectsContinue: false,
       signal,
       onUploadProgress,
     },

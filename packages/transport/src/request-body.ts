@@ -74,6 +74,14 @@ export async function sendStream(
   return sent;
 }
 
+/** Closes a body that will not be sent, as the request has failed. */
+export function closeBody(body: RequestBody): void {
+  if (isBuffered(body)) return;
+  // One that is locked is in other hands.
+  if ('getReader' in body) void body.cancel().catch(() => {});
+  else toReadable(body).destroy();
+}
+
 // Only a Readable can be closed while somebody waits for its next chunk.
 function toReadable(body: Exclude<RequestBody, string | Uint8Array>): Readable {
   if (body instanceof Readable) return body;

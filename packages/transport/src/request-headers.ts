@@ -11,23 +11,27 @@ export interface PartedHeaders {
   readonly proxyAuthorization: string | null;
   /** Whether the proxy is shown credentials, the caller's or the setting's. */
   readonly showsCredentials: boolean;
+  /** Whether `Expect: 100-continue` was among them; it is not in `origin`. */
+  readonly expectsContinue: boolean;
 }
 
 /**
  * Takes the caller's `Proxy-…` headers off what the origin sees, and gives the body its framing.
- * @throws InvalidOptionError if a header is given twice, contradicts the body, or contradicts the proxy's credentials
+ * @throws InvalidOptionError if a header is given twice, contradicts the body or the proxy's credentials, or is an
+ * `Expect` of anything but `100-continue`
  */
 export function partHeaders(headers: RequestHeaders, url: URL, body: RequestBody | null, route: Route): PartedHeaders {
   const origin: Record<string, string | number | string[]> = {};
   const names = new Set<string>();
   let proxyAuthorization: string | null = null;
+  let expectsContinue = false;
   for (const [name, value] of Object.entries(headers)) {
     if (value === null || value === undefined) continue;
     const lower = name.toLowerCase();
     if (names.has(lower)) throw new InvalidOptionError(`headers.${name}`, 'is given twice in different spellings');
     names.add(lower);
-    if (lower === 'expect') throw new InvalidOptionError(`headers.${name}`, 'is not supported; leave it out');
-    if (lower === 'proxy-authorization') proxyAuthorization = checkedValue(name, value);
+    if (lower === 'expect') expectsContinue = isExpectation(name, value);
+    else if (lower === 'proxy-authorization') proxyAuthorization = checkedValue(name, value);
     else if (!lower.startsWith('proxy-')) origin[name] = Array.isArray(value) ? [...value] : (value as string | number);
   }
   const hasOwn = route.kind !== 'direct' && hasCredentials(route.proxy);
@@ -42,7 +46,13 @@ export function partHeaders(headers: RequestHeaders, url: URL, body: RequestBody
   }
   frameBody(origin, names, body);
   const forProxy = route.kind === 'direct' ? null : proxyAuthorization;
-  return { origin, proxyAuthorization: forProxy, showsCredentials: hasOwn || forProxy !== null };
+  return { origin, proxyAuthorization: forProxy, showsCredentials: hasOwn || forProxy !== null, expectsContinue };
+}
+
+// RFC 9110 §10.1.1 knows no other.
+function isExpectation(name: string, value: unknown): true {
+  if (String(value).toLowerCase() === '100-continue') return true;
+  throw new InvalidOptionError(`headers.${name}`, 'must be 100-continue; leave it out if the body need not wait');
 }
 
 function hasCredentials({ credentials, headers = {} }: ProxyServer): boolean {

@@ -9,7 +9,7 @@ export interface Timeouts {
   readonly connect?: number;
   /** From the TCP connection to a usable one: proxy TLS, CONNECT, TLS with the origin. @defaultValue 15_000 */
   readonly handshake?: number;
-  /** From the last byte of the request to the first of the answer. @defaultValue 60_000 */
+  /** From the last byte of the request to the first of the answer; a body that waits (`Expect`) is not sent yet. @defaultValue 60_000 */
   readonly firstByte?: number;
   /** The longest silence while a body is sent or received; a slow reader of ours does not count. @defaultValue 60_000 */
   readonly idle?: number;

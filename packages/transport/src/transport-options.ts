@@ -52,9 +52,16 @@ export interface TransportRequest extends RouteSettings {
    * that a forwarding proxy needs. Starts with `/`, or is `*` for OPTIONS. Text beyond ASCII goes out as UTF-8.
    */
   readonly target?: string | undefined;
-  /** `Proxy-Authorization` among them goes to the proxy only; any other `Proxy-…` is left out. */
+  /**
+   * `Proxy-Authorization` among them goes to the proxy only; any other `Proxy-…` is left out. `Expect: 100-continue` has
+   * the body wait until the server asks for it, a second at most; see `TransportResponse.isBodyUnsent`. It is left out if
+   * there is no body.
+   */
   readonly headers?: RequestHeaders | undefined;
-  /** A stream is closed when the call fails; if it is refused before it began (a bad option, an aborted signal), it is not touched. */
+  /**
+   * A stream is closed when the call fails. It is not touched if the call is refused before it began (a bad option, an
+   * aborted signal), or if an answer from 300 on comes while the body waits (`Expect`), that of a proxy included.
+   */
   readonly body?: RequestBody | null | undefined;
   /** Instead of the transport's. */
   readonly tls?: TlsOptions | undefined;

@@ -55,6 +55,14 @@ export class TransportResponse {
     return this.connection !== null && this.connection.requestCount > 1;
   }
 
+  /**
+   * Whether the answer came instead of `100 Continue`: the body was not sent then, nor read if it is a stream, and can be
+   * sent with another request.
+   */
+  get isBodyUnsent(): boolean {
+    return this.#attempt.isBodyUnsent;
+  }
+
   toString(): string {
     return `<Response [${this.status}]>`;
   }

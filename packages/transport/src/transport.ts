@@ -93,6 +93,7 @@ export class Transport {
     const headers = partHeaders(request.headers ?? {}, url, body, route);
     attempt.isAuthenticating = headers.showsCredentials;
     const { tls, proxyTls, target } = request;
+    const length = bodyLength(headers.origin);
     const plan = {
       origin,
       agent: this.#agents.get(route, origin, { tls, proxyTls, proxyAuthorization: headers.proxyAuthorization }),
@@ -100,7 +101,9 @@ export class Transport {
       path: target === undefined ? `${url.pathname}${url.search}` : writeTarget(target, method),
       headers: headers.origin,
       body: bodyAfter(target, body),
-      length: bodyLength(headers.origin),
+      length,
+      // RFC 9110 §10.1.1: not said of a request without content.
+      expectsContinue: headers.expectsContinue && body !== null && length !== 0,
       signal: request.signal,
       onUploadProgress: request.onUploadProgress,
     };
