@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { LabOrigin, OriginRequest, ProxyHop } from '@cloudlane/testing';
 import type { Transport, TransportRequest } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
@@ -531,7 +532,7 @@ describe('the observer', () => {
     expect(String(to.read())).toBe(commands.map((command) => `${command}\n`).join(''));
   });
 
-  test('does not disturb a request that it cannot print, or has nowhere to print to', () => {
+  test('does not disturb a request that it cannot print, or has nowhere to print to', async () => {
     const to = new PassThrough();
     const observer = curlObserver({ format: 'curl', to });
     observer.sending?.(sent({ ...REQUEST, http_proxy: 'nonsense://' }));
@@ -541,6 +542,7 @@ describe('the observer', () => {
     observer.sending?.(sent(REQUEST));
     to.destroy();
     observer.sending?.(sent(REQUEST));
+    await nextTurn();
     expect(to.errored).toBe(null);
   });
 
@@ -555,6 +557,7 @@ describe('the observer', () => {
     expect(refused({ format: 'wget' })).toBe('debug');
     expect(refused({ to: process.stderr })).toBe('debug');
     expect(refused({ format: 'curl', to: 'stderr' })).toBe('debug.to');
+    expect(refused({ format: 'curl', showSecret: ['token'] })).toBe('debug.showSecret');
     expect(refused({ format: 'curl', showSecrets: 'token' })).toBe('showSecrets');
     expect(refused({ format: 'curl', showSecrets: [1] })).toBe('showSecrets');
   });

@@ -47,12 +47,17 @@ export function curlObserver(options: 'curl' | CurlOptions): WireObserver {
   };
 }
 
+const NAMES: ReadonlySet<string> = new Set(['format', 'to', 'showSecrets'] satisfies (keyof CurlOptions)[]);
+
 function checked(options: 'curl' | CurlOptions): Partial<CurlOptions> {
   if (options === 'curl') return {};
   if (typeof options !== 'object' || options === null || options.format !== 'curl')
     throw new InvalidOptionError('debug', "must be 'curl', or an object with format: 'curl'");
   if (options.to !== undefined && !isWritable(options.to))
     throw new InvalidOptionError('debug.to', 'must be a writable stream');
+  for (const name of Object.keys(options)) {
+    if (!NAMES.has(name)) throw new InvalidOptionError(`debug.${name}`, 'is not an option of it');
+  }
   return options;
 }
 

@@ -39,6 +39,10 @@ function checked(options: VerboseOptions): VerboseOptions {
     throw new InvalidOptionError('verbose', 'must be a writable stream, or an object with one as `to`');
   if (typeof options.showRoute !== 'boolean' && options.showRoute !== undefined)
     throw new InvalidOptionError('verbose.showRoute', 'must be true or false');
+  for (const name of Object.keys(options)) {
+    if (name !== 'to' && name !== 'showRoute')
+      throw new InvalidOptionError(`verbose.${name}`, 'is not an option of it');
+  }
   return options;
 }
 
