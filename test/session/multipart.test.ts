@@ -18,7 +18,8 @@ const BYTES = Uint8Array.from([13, 10, 0, 255, 45, 45]);
 const LATIN = Buffer.from(BYTES).toString('latin1');
 
 async function* chunks(): AsyncGenerator<string | Uint8Array> {
-  yield BYTES.subarray(0, 2);
+  yield '\r\n';
+  yield BYTES.subarray(0, 0);
   yield BYTES.subarray(2);
 }
 
@@ -323,7 +324,7 @@ describe('the streams of a form', () => {
   });
 
   test('do not keep a form open whose iterable never goes on', async () => {
-    const never = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) };
+    const never = stuck();
     const body = streamOf(encode({ files: { never } }).body);
     body.resume();
     await nextTurn();
@@ -379,6 +380,13 @@ describe('the streams of a form', () => {
     expect(server.requests.filter(({ complete }) => complete)).toEqual([]);
   });
 
+  test('that give neither bytes nor text cut the form off', async () => {
+    const server = await origin();
+    const content = encode({ files: { f: Readable.from([{ a: 1 }]) } });
+    await expect(newTransport().send(call(server, content))).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
+    expect(server.requests.filter(({ complete }) => complete)).toEqual([]);
+  });
+
   test.each([
     ['shorter', 5],
     ['longer', 3],
@@ -405,6 +413,11 @@ describe('the streams of a form', () => {
     body.destroy();
   });
 });
+
+async function* stuck(): AsyncGenerator<string> {
+  yield 'some';
+  await new Promise(() => {});
+}
 
 function failing(): Readable {
   return Readable.from(failingIterable());

@@ -15,7 +15,7 @@ export interface MultipartPiece {
  */
 export class MultipartBody extends Readable {
   readonly #pieces: readonly MultipartPiece[];
-  readonly #chunks: AsyncGenerator<Uint8Array>;
+  readonly #chunks: AsyncGenerator<Uint8Array | string>;
   #current: Readable | null = null;
 
   constructor(pieces: readonly MultipartPiece[], tail: string) {
@@ -43,23 +43,17 @@ export class MultipartBody extends Readable {
     callback(error);
   }
 
-  async *#write(tail: string): AsyncGenerator<Uint8Array> {
+  async *#write(tail: string): AsyncGenerator<Uint8Array | string> {
     for (const { head, source } of this.#pieces) {
-      yield Buffer.from(head);
+      yield head;
       if (source.kind === 'bytes') yield source.bytes;
-      else yield* this.#read(open(source));
-      yield Buffer.from('\r\n');
+      else {
+        this.#current = open(source);
+        yield* this.#current;
+      }
+      yield '\r\n';
     }
-    yield Buffer.from(tail);
-  }
-
-  async *#read(content: Readable): AsyncGenerator<Uint8Array> {
-    this.#current = content;
-    for await (const chunk of content) {
-      const bytes: Uint8Array = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-      if (bytes.length > 0) yield bytes;
-    }
-    this.#current = null;
+    yield tail;
   }
 }
 
