@@ -33,7 +33,8 @@ export interface HarOptions {
  * what is written of it.
  */
 export class HarRecorder implements WireObserver {
-  readonly #path: string | undefined;
+  /** Where `save()` writes to, if nothing else is said. */
+  readonly path: string | undefined;
   readonly #keeping: HarKeeping;
   readonly #maxEntries: number;
   #entries: Entry[] = [];
@@ -45,7 +46,7 @@ export class HarRecorder implements WireObserver {
   constructor(options: HarOptions = {}) {
     const { path, content, maxEntries } = checked(options);
     const limit = typeof content === 'number' ? content : content ? Number.POSITIVE_INFINITY : 0;
-    this.#path = path;
+    this.path = path;
     this.#keeping = { filter: new SecretFilter(options.showSecrets), limit };
     this.#maxEntries = maxEntries;
   }
@@ -72,7 +73,7 @@ export class HarRecorder implements WireObserver {
    * @param path instead of the option's
    * @throws InvalidOptionError if there is neither
    */
-  async save(path: string | undefined = this.#path): Promise<void> {
+  async save(path: string | undefined = this.path): Promise<void> {
     if (typeof path !== 'string' || path === '')
       throw new InvalidOptionError('path', 'is missing: name the file, here or as an option of the recorder');
     const unfinished = `${path}.${randomUUID()}.tmp`;
