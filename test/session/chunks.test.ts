@@ -56,6 +56,13 @@ test('a piece is out before the next chunk is asked for', async () => {
   expect(asked).toBe(4);
 });
 
+test('a large piece is whole when it comes in many chunks', async () => {
+  const chunks = [1, 2, 3, 4, 5].map((value) => Buffer.alloc(50_000, value));
+  const pieces = await collect(sizedChunks(from(chunks), 200_000));
+  expect(pieces.map((piece) => piece.length)).toEqual([200_000, 50_000]);
+  expect(Buffer.concat(pieces).equals(Buffer.concat(chunks))).toBe(true);
+});
+
 test('a size beyond all memory takes no more than what comes', async () => {
   const pieces = await collect(sizedChunks(from([Buffer.from('ab'), Buffer.from('c')]), Number.MAX_SAFE_INTEGER));
   expect(pieces.map(String)).toEqual(['abc']);

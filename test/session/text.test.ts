@@ -41,6 +41,7 @@ const TEXTS: readonly [name: string, bytes: Buffer, encoding: string | null, tex
   ['UTF-16LE with a mark and no charset', Buffer.from('\ufeffü😀', 'utf16le'), null, 'ü😀'],
   ['UTF-16BE with a mark and no charset', Buffer.from('\ufeffü😀', 'utf16le').swap16(), null, 'ü😀'],
   ['UTF-16BE with a mark, called UTF-16', Buffer.from('\ufeffü', 'utf16le').swap16(), 'UTF-16', 'ü'],
+  ['UTF-8 with a mark, called UTF-16', Buffer.from('\ufeffü'), 'utf-16', 'ü'],
   ['UTF-16LE without a mark, called UTF-16', Buffer.from('ü', 'utf16le'), 'utf-16', 'ü'],
   ['latin1 means windows-1252', Buffer.from([0x93, 0xe9, 0x80, 0x94]), 'latin1', '“é€”'],
   ['bytes that Node 22 loses', Buffer.from([0xff, 0, 0x41]), 'iso-8859-1', 'ÿ\0A'],
