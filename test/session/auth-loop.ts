@@ -1,17 +1,12 @@
-// What a session does with auth, for a single request: see AuthBase.
-import type { RequestBody, Transport, TransportRequest } from '@cloudlane/transport';
-import type { AuthBase } from '../../packages/session/src/auth.ts';
-import { HttpResponse } from '../../packages/session/src/http-response.ts';
-import { PreparedRequest } from '../../packages/session/src/prepared-request.ts';
+// Requests with auth, through a session of their own.
+import { type Auth, type PreparedRequest, type RequestOptions, Session } from '@cloudlane/session';
+import type { Transport } from '@cloudlane/transport';
 import { newTransport } from '../transport/lab.ts';
 
-export interface Sending extends Omit<TransportRequest, 'url' | 'headers' | 'body'> {
-  readonly headers?: Record<string, string>;
-  readonly body?: RequestBody | null;
-  /** Makes each body after the first. */
-  readonly renew?: () => RequestBody;
+export interface Sending extends RequestOptions {
+  readonly method?: string;
+  /** @defaultValue a new one */
   readonly transport?: Transport;
-  readonly maxSends?: number;
 }
 
 export interface Answer {
@@ -19,30 +14,17 @@ export interface Answer {
   readonly text: string;
 }
 
-export async function send(auth: AuthBase, url: string, sending: Sending = {}): Promise<Answer> {
-  return sendPrepared(auth, prepare(url, sending), sending);
+/** Prepares a request that goes directly, if nothing else is said. */
+export function prepare(url: string, { method = 'GET', transport, ...options }: Sending = {}): PreparedRequest {
+  return new Session({ transport: transport ?? newTransport() }).prepare(method, url, { http_proxy: null, ...options });
 }
 
-export function prepare(
-  url: string,
-  { method = 'GET', headers = {}, body = null, renew }: Sending = {},
-): PreparedRequest {
-  const content = { body, headers: {}, renew: renew ?? null };
-  return new PreparedRequest({ method, url: new URL(url), target: null, headers: { ...headers }, content }, () => {
-    throw new Error('is sent by nobody');
-  });
+export function send(auth: Auth, url: string, sending: Sending = {}): Promise<Answer> {
+  return sendPrepared(prepare(url, { ...sending, auth }));
 }
 
-export async function sendPrepared(auth: AuthBase, request: PreparedRequest, sending: Sending = {}): Promise<Answer> {
-  const { transport = newTransport(), maxSends = 3, renew: _, headers: __, body: ___, ...rest } = sending;
-  for (let sends = 1; ; sends += 1) {
-    await auth.apply(request);
-    const { method, url, headers, body } = request;
-    const carried = await transport.send({ http_proxy: null, ...rest, method, url, headers, body });
-    const response = new HttpResponse({ request, carried, elapsed: 0 });
-    const isRepeated = carried.status === 401 && sends < maxSends && (await auth.answerChallenge?.(response));
-    if (!isRepeated) return { status: response.status, text: await response.text() };
-    await response.content();
-    request.renewBody();
-  }
+/** Sends it, again if it was sent before. */
+export async function sendPrepared(request: PreparedRequest): Promise<Answer> {
+  const response = await request.send({ again: true });
+  return { status: response.status, text: await response.text() };
 }

@@ -56,7 +56,7 @@ describe('a token', () => {
     const target = await guarded('new');
     const { tokens, calls } = counting('new');
     const auth = new HTTPBearerAuth({ ...tokens, token: 'old' });
-    expect(await send(auth, target.url, { method: 'POST', body: 'again' })).toMatchObject({ status: 200 });
+    expect(await send(auth, target.url, { method: 'POST', data: 'again' })).toMatchObject({ status: 200 });
     expect(await send(auth, target.url)).toMatchObject({ status: 200 });
     expect([calls(), shown(target)]).toEqual([1, ['old', 'new', 'new']]);
     expect(target.requests.map(({ body }) => body.toString())).toEqual(['again', 'again', '']);
@@ -65,9 +65,9 @@ describe('a token', () => {
   test('that is refused, too, ends it: the second 401 is the answer, each time', async () => {
     const target = await guarded();
     const { tokens, calls } = counting('b', 'c');
-    const [auth, request] = [new HTTPBearerAuth({ ...tokens, token: 'a' }), prepare(target.url)];
-    expect(await sendPrepared(auth, request)).toMatchObject({ status: 401 });
-    expect(await sendPrepared(auth, request)).toMatchObject({ status: 401 });
+    const request = prepare(target.url, { auth: new HTTPBearerAuth({ ...tokens, token: 'a' }) });
+    expect(await sendPrepared(request)).toMatchObject({ status: 401 });
+    expect(await sendPrepared(request)).toMatchObject({ status: 401 });
     expect([calls(), shown(target)]).toEqual([2, ['a', 'b', 'b', 'c']]);
   });
 

@@ -26,6 +26,8 @@ export interface DigestSettings {
   readonly others?: readonly [before: string, after: string];
   readonly username?: string;
   readonly password?: string;
+  /** Where to send those who are let in, by request target. */
+  readonly redirects?: Readonly<Record<string, string>>;
   /** What a 401 waits for. */
   readonly hold?: () => Promise<void>;
   readonly tls?: OriginOptions['tls'];
@@ -61,6 +63,8 @@ const HASHES: Readonly<Record<string, string>> = {
   'SHA-512-256': 'sha512-256',
 };
 
+const STATUSES: Readonly<Record<string, number>> = { right: 200, wrong: 401, stale: 401 };
+
 /** Answers 200 and the body to who is let in, 401 to others, and 400 with a reason to who breaks a rule. */
 export async function digestOrigin(settings: DigestSettings = {}): Promise<DigestOrigin> {
   const guard = new Guard(settings);
@@ -85,7 +89,13 @@ class Guard {
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await buffer(request);
     const verdict = this.#judge(request, body);
-    const status = verdict === 'right' ? 200 : verdict === 'wrong' || verdict === 'stale' ? 401 : 400;
+    const location = this.#settings.redirects?.[String(request.url)];
+    const status = STATUSES[verdict] ?? 400;
+    if (status === 200 && location !== undefined) {
+      this.answers.push(302);
+      response.writeHead(302, { Location: location }).end();
+      return;
+    }
     this.answers.push(status);
     if (status === 401) {
       await this.#settings.hold?.();

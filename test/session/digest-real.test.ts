@@ -14,7 +14,7 @@ describeReal('Digest with a real Apache', [...needs.apache, ...needs.squid], () 
     for (const number of [1, 2, 3, 4, 5]) {
       const url = `${apache().url}/digest/${way}/${number}?a=b&c="d"`;
       const body = `body of ${number}`;
-      expect(await send(auth, url, { ...sending, method: 'POST', body })).toEqual({ status: 200, text: body });
+      expect(await send(auth, url, { ...sending, method: 'POST', data: body })).toEqual({ status: 200, text: body });
     }
     const entries = await logOf(`/digest/${way}/`, { target: `/digest/${way}/5?a=b&c=%22d%22` });
     expect(entries.map(({ status }) => status)).toEqual([401, 200, 200, 200, 200, 200]);
@@ -66,7 +66,7 @@ describeReal('Digest with a real Apache', [...needs.apache, ...needs.squid], () 
   test('a stale nonce is replaced', async () => {
     const auth = newAuth();
     for (const number of [1, 2, 3]) {
-      const sending = { method: 'PUT', body: Buffer.from(`${number}`) };
+      const sending = { method: 'PUT', data: Buffer.from(`${number}`) };
       expect(await send(auth, `${apache().url}/once/${number}`, sending)).toEqual({ status: 200, text: `${number}` });
     }
     const entries = await logOf('/once/', { target: '/once/3', status: 200 });

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { inspect } from 'node:util';
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { BodyReplayError, type HttpResponse, Session } from '@cloudlane/session';
 import { describe, expect, test } from '@jest/globals';
 import { HTTPDigestAuth } from '../../packages/session/src/digest-auth.ts';
 import {
@@ -12,7 +13,7 @@ import {
   toBytes,
 } from '../../packages/session/src/digest-hash.ts';
 import { SECRETS, secretsIn } from '../support/secrets.ts';
-import { newTransport, origin, proxy, socks } from '../transport/lab.ts';
+import { failureOf, newTransport, origin, proxy, socks } from '../transport/lab.ts';
 import { prepare, send, sendPrepared } from './auth-loop.ts';
 import { type DigestSettings, digestOrigin, USER } from './digest-lab.ts';
 
@@ -107,7 +108,7 @@ describe('an origin lets a request in', () => {
       const target = await digestOrigin({ offers: [{ algorithm, qop }] });
       const auth = newAuth();
       for (const body of [null, 'text', 'text', Buffer.from('bytes')]) {
-        const sending = body === null ? {} : { method: 'POST', body };
+        const sending = body === null ? {} : { method: 'POST', data: body };
         const path = `/a%20b/?q='"${body?.length}&x=%22`;
         expect([qop, await send(auth, target.url + path, sending)]).toEqual([
           qop,
@@ -245,17 +246,15 @@ describe('a nonce', () => {
   test('is shown to no other origin, even if the request turns to one after its challenge', async () => {
     const target = await digestOrigin();
     const open = await origin();
-    const auth = newAuth();
-    const request = prepare(target.url);
-    const turning = {
-      apply: auth.apply.bind(auth),
-      answerChallenge: (response: Parameters<typeof auth.answerChallenge>[0]) => {
-        const answer = auth.answerChallenge(response);
-        request.url = new URL(open.url);
+    class Turning extends HTTPDigestAuth {
+      override answerChallenge(response: HttpResponse): boolean {
+        const answer = super.answerChallenge(response);
+        response.request.url = new URL(open.url);
         return answer;
-      },
-    };
-    await sendPrepared(turning, request);
+      }
+    }
+    const auth = new Turning(USER.username, USER.password);
+    expect(await send(auth, target.url)).toMatchObject({ status: 200 });
     expect(open.requests.map(({ headers }) => headers.authorization)).toEqual([undefined]);
   });
 });
@@ -271,16 +270,16 @@ describe('a 401 is the answer', () => {
 
   test('also where the same request is sent again', async () => {
     const target = await digestOrigin();
-    const [auth, request] = [new HTTPDigestAuth(USER.username, 'wrong'), prepare(target.url)];
-    await sendPrepared(auth, request);
-    await sendPrepared(auth, request);
+    const request = prepare(target.url, { auth: new HTTPDigestAuth(USER.username, 'wrong') });
+    await sendPrepared(request);
+    await sendPrepared(request);
     expect(target.answers).toEqual([401, 401, 401, 401]);
   });
 
   test('if the origin wants a hash of a body that is a stream', async () => {
     const target = await digestOrigin({ offers: [{ algorithm: 'MD5', qop: 'auth-int' }] });
     const auth = newAuth();
-    const sending = () => ({ method: 'PUT', body: Readable.from([Buffer.from('stream')]) });
+    const sending = () => ({ method: 'PUT', data: Readable.from([Buffer.from('stream')]) });
     expect(await send(auth, target.url, sending())).toMatchObject({ status: 401 });
     expect(await send(auth, target.url)).toMatchObject({ status: 200 });
     expect(await send(auth, target.url, sending())).toMatchObject({ status: 401 });
@@ -290,6 +289,7 @@ describe('a 401 is the answer', () => {
   test.each<[what: string, challenge: string]>([
     ['no challenge', ''],
     ['Basic only', 'Basic realm="x"'],
+    ['another scheme that looks alike', 'Digester realm="x", nonce="y"'],
     ['an unknown algorithm', 'Digest realm="x", nonce="y", algorithm=SHA3'],
     ['no nonce', 'Digest realm="x"'],
     ['no realm', 'Digest nonce="x"'],
@@ -305,9 +305,32 @@ describe('a 401 is the answer', () => {
 
 test('a stream is begun again after the challenge', async () => {
   const target = await digestOrigin();
-  const renew = () => Readable.from([Buffer.from('again '), Buffer.from('and again')]);
-  const answer = await send(newAuth(), target.url, { method: 'POST', body: renew(), renew });
+  const data = () => Readable.from([Buffer.from('again '), Buffer.from('and again')]);
+  const answer = await send(newAuth(), target.url, { method: 'POST', data });
   expect(answer).toEqual({ status: 200, text: 'again and again' });
+});
+
+test('a stream that cannot be begun again fails the call', async () => {
+  const target = await digestOrigin();
+  const data = Readable.from([Buffer.from('once')]);
+  await failureOf(send(newAuth(), target.url, { method: 'POST', data }), BodyReplayError);
+  expect(target.answers).toEqual([401]);
+});
+
+test('a redirect within the origin is followed with the same nonce; one to another origin without', async () => {
+  const open = await origin();
+  const redirects: Readonly<Record<string, string>> = { '/a': '/b?c', '/b?c': `${open.url}/elsewhere` };
+  const target = await digestOrigin({ redirects });
+  const session = new Session({ transport: newTransport(), http_proxy: null, auth: newAuth() });
+  await (await session.get(`${target.url}/a`)).content();
+  expect(target.answers).toEqual([401, 302, 302]);
+  expect(target.seen.map(({ params }) => [params.uri, params.nc])).toEqual([
+    ['/a', '00000001'],
+    ['/b?c', '00000002'],
+  ]);
+  expect(open.requests.map(({ target: path, headers }) => [path, headers.authorization])).toEqual([
+    ['/elsewhere', undefined],
+  ]);
 });
 
 test('the request target is the one on the wire, byte for byte', () => {
@@ -338,8 +361,8 @@ test('a user name that no header can carry is refused', () => {
 test('nothing printable has a secret', async () => {
   const auth = newAuth();
   const target = await digestOrigin();
-  const request = prepare(target.url);
-  await sendPrepared(auth, request);
+  const request = prepare(target.url, { auth });
+  await sendPrepared(request);
   const shown = [auth, request].flatMap((each) => [
     JSON.stringify(each),
     String(each),
