@@ -140,6 +140,7 @@ const REQUESTS: readonly [name: string, path: string, request: Omit<TransportReq
   ['a header beyond ASCII, and bytes', '/', { method: 'POST', body: EVERY_BYTE, headers: { 'X-Latin': 'é' } }],
   ['a header that ends like an option of curl', '/', { headers: { 'X-A': ';', 'X-B': 'a;', 'X-C': ':' } }],
   ['a host of its own', '/', { headers: { host: 'other.example:81' } }],
+  ['an expectation', '/', { method: 'POST', body: 'x', headers: { Expect: '100-continue' } }],
   ['secrets', '/?token=a%20b&X-Amz-Signature=1', { headers: { authorization: 'Bearer x', Cookie: 'a=b' } }],
   ['deadlines', '/', { timeout: { total: 60_000, connect: 5_000, handshake: 2_500 } }],
 ];
@@ -323,7 +324,7 @@ describeReal('a command takes the same route as the transport', PROGRAMS, () => 
     expectSameHops(front.hops);
   });
 
-  test('any certificate where verification is off, and a file of authorities', async () => {
+  test('any certificate where verification is off, and files of authorities', async () => {
     const server = await origin('https');
     expectWarning('CLOUDLANE_INSECURE');
     await sendBoth(newTransport(), { ...DIRECT, url: server.url, tls: { verify: false } });
@@ -333,8 +334,8 @@ describeReal('a command takes the same route as the transport', PROGRAMS, () => 
     closeAfterTest({ [Symbol.asyncDispose]: () => rm(home, { recursive: true }) });
     const verify = join(home, "it's ca.pem");
     await writeFile(verify, ca.certificate);
-    await run(toCurl({ ...DIRECT, url: server.url, tls: { verify } }));
-    expect(server.requests.length).toBe(3);
+    for (const each of [verify, home]) await run(toCurl({ ...DIRECT, url: server.url, tls: { verify: each } }));
+    expect(server.requests.length).toBe(4);
   });
 });
 
@@ -447,9 +448,9 @@ describe('secrets', () => {
     ],
     [
       'elements of XML',
-      form(`<a><p:Password x="1">${SECRETS.token}</p:Password></a>`, 'text/xml'),
+      form(`\ufeff<a><p:Password x="1">${SECRETS.token}</p:Password></a>`, 'text/xml'),
       'Password',
-      `--data-raw '<a><p:Password x="1">***</p:Password></a>'`,
+      `<a><p:Password x="1">***</p:Password></a>'`,
     ],
     [
       'parts of a form with files',

@@ -7,6 +7,8 @@ import { quoteForShell } from './shell-quote.ts';
 export interface CurlBody {
   /** Whether curl sends a body, or says at least that it is empty. */
   readonly hasData: boolean;
+  /** Whether it may be long, or of any length. */
+  readonly isLong: boolean;
   /** What gives the body to curl, with its `|`; or nothing. */
   readonly before: string;
   readonly words: readonly string[];
@@ -20,8 +22,7 @@ const MAX_PRINTED = 1024 * 1024;
 const MAX_ARGUMENT = 100_000;
 // Node says `Content-Length: 0` with all other methods.
 const WITHOUT_BODY: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE', 'CONNECT']);
-const NONE: CurlBody = { hasData: false, before: '', words: [], notes: [] };
-const FROM_STDIN = '--data-binary @-';
+const NONE: CurlBody = { hasData: false, isLong: false, before: '', words: [], notes: [] };
 
 /** The body of a request for curl, to the byte, but for its secrets. */
 export function curlBody(transported: TransportRequest, filter: SecretFilter): CurlBody {
@@ -30,7 +31,7 @@ export function curlBody(transported: TransportRequest, filter: SecretFilter): C
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) return fromStream(transported);
   const bytes = Buffer.from(body);
   const why = whyNotPrinted(bytes, transported, filter);
-  if (why !== null) return fromStdin(`the body, ${bytes.length} bytes, ${why}; give it on the standard input`, true);
+  if (why !== null) return fromStdin(`the body, ${bytes.length} bytes, ${why}; give it on the standard input`);
   const printed = filter.shows('body') ? bytes : filterBody(bytes, headerOf(transported, 'content-type') ?? '', filter);
   const text = printed.toString();
   // What is not UTF-8, and a NUL, cannot stand in a word of bash.
@@ -49,15 +50,14 @@ function inBase64(bytes: Buffer): CurlBody {
 
 function fromStream(transported: TransportRequest): CurlBody {
   const isDeclared = ['content-length', 'transfer-encoding'].some((name) => headerOf(transported, name) !== null);
-  const from = fromStdin('the body was a stream; give it on the standard input', true);
+  const from = fromStdin('the body was a stream; give it on the standard input');
   return isDeclared ? from : { ...from, words: ["--header 'Transfer-Encoding: chunked'", ...from.words] };
 }
 
 /** @param note what the reader must know, if the command alone will not do */
-function fromStdin(note?: string, isLong = false): CurlBody {
-  // curl asks before it sends a long body, or one whose length it does not know.
-  const words = isLong ? ['--header Expect:', FROM_STDIN] : [FROM_STDIN];
-  return { ...NONE, hasData: true, words, notes: note === undefined ? [] : [note] };
+function fromStdin(note?: string): CurlBody {
+  const notes = note === undefined ? [] : [note];
+  return { ...NONE, hasData: true, isLong: notes.length > 0, words: ['--data-binary @-'], notes };
 }
 
 function whyNotPrinted(bytes: Buffer, transported: TransportRequest, filter: SecretFilter): string | null {

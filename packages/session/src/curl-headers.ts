@@ -1,18 +1,19 @@
 import { basicCredentials, type TransportRequest } from '@cloudlane/transport';
+import type { CurlBody } from './curl-body.ts';
 import type { SecretFilter } from './secret-filter.ts';
 import { quoteLatin1ForShell } from './shell-quote.ts';
 
 /** Headers of a request as options of curl; those that curl would add of its own are taken away. */
-export function curlHeaders(transported: TransportRequest, hasData: boolean, filter: SecretFilter): string[] {
-  const sent = [...listHeaders(transported)].filter(([name]) => !isForProxy(name) && !(hasData && isLength(name)));
+export function curlHeaders(transported: TransportRequest, body: CurlBody, filter: SecretFilter): string[] {
+  const sent = [...listHeaders(transported)].filter(([name]) => !isForProxy(name) && !(body.hasData && isLength(name)));
   const names = new Set(sent.map(([name]) => name.toLowerCase()));
-  const own = ['User-Agent', 'Accept', ...(hasData ? ['Content-Type'] : [])];
+  const own = ['User-Agent', 'Accept', ...(body.hasData ? ['Content-Type'] : [])];
+  // curl asks before it sends a long body, or one whose length it does not know.
+  if (body.isLong || names.has('transfer-encoding')) own.push('Expect');
   return [
     ...sent.map(([name, value]) => headerWord('--header', name, filter.header(name, value))),
     ...own.filter((name) => !names.has(name.toLowerCase())).map((name) => `--header ${name}:`),
     ...(transported.keepAlive === false && !names.has('connection') ? ["--header 'Connection: close'"] : []),
-    // curl asks before it sends a long body, or one whose length it does not know.
-    ...(names.has('transfer-encoding') ? ['--header Expect:'] : []),
   ];
 }
 

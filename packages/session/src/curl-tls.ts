@@ -29,7 +29,7 @@ function hopTls(options: TlsOptions, prefix: '' | 'proxy-', filter: SecretFilter
   const words: string[] = [];
   const add = (name: string, value: string): void => void words.push(`--${prefix}${name} ${value}`);
   if (verify === false) words.push(`--${prefix}insecure`);
-  if (typeof verify === 'string') add(isDirectory(verify) ? 'capath' : 'cacert', quoteForShell(verify));
+  if (typeof verify === 'string') add('cacert', pathOf(verify));
   if (ca !== undefined) add('cacert', asFile([ca].flat().join('\n')));
   if (cert !== undefined) add('cert', asFile(cert));
   if (key !== undefined) add('key', filter.shows('key') ? asFile(key) : quoteForShell(MASK));
@@ -59,10 +59,8 @@ function versionOf(version: string): string {
   return version.replace(/^TLSv1$/, '1.0').replace(/^TLSv/, '');
 }
 
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
+// What curl itself takes for a directory of authorities needs links named after hashes.
+function pathOf(verify: string): string {
+  const isDirectory = statSync(verify, { throwIfNoEntry: false })?.isDirectory() === true;
+  return isDirectory ? `<(cat ${quoteForShell(verify)}/*)` : quoteForShell(verify);
 }

@@ -70,7 +70,7 @@ function command(transported: TransportRequest, filter: SecretFilter): string {
     // First, or the user's own .curlrc would add to it.
     'curl --disable',
     ...curlMethod(transported, body.hasData),
-    ...curlHeaders(transported, body.hasData, filter),
+    ...curlHeaders(transported, body, filter),
     ...body.words,
     ...curlProxy(transported, route, filter),
     ...tls.words,
