@@ -40,8 +40,15 @@ export interface Defaults {
   readonly observer: WireObserver | undefined;
 }
 
+/** What all requests of a call hand to the transport. */
+export type WireSettings = Pick<
+  TransportRequest,
+  keyof RouteSettings | 'tls' | 'proxyTls' | 'timeout' | 'onUploadProgress' | 'keepAlive'
+>;
+
 /** What holds for one call, from its first request to its last redirect. */
-export interface CallSettings extends ResolvedBehaviour {
+export interface CallSettings {
+  readonly behaviour: ResolvedBehaviour;
   readonly transport: Transport;
   readonly hooks: HookChain;
   readonly auth: Authorizer | null;
@@ -49,7 +56,7 @@ export interface CallSettings extends ResolvedBehaviour {
   /** The call's own. */
   readonly cookies: Cookies | undefined;
   /** What every request of the call hands to the transport. */
-  readonly carried: Omit<TransportRequest, 'url'>;
+  readonly wire: WireSettings;
   readonly signal: AbortSignal | undefined;
   readonly onDownloadProgress: DownloadProgress | undefined;
   readonly observers: readonly WireObserver[];
@@ -59,22 +66,37 @@ export interface CallSettings extends ResolvedBehaviour {
 export function settleCall(defaults: Defaults, options: RequestOptions): CallSettings {
   const behaviour = resolveBehaviour(defaults.behaviour, options);
   const { verify = defaults.verify, cert = defaults.cert, auth = defaults.auth } = options;
-  const { tls, proxyTls, environment } = defaults;
-  const verification = resolveVerification({ ...environment, tls, proxyTls, verify, cert });
+  const { environment, transport, session, jar } = defaults;
+  const { noProxy, env, trustEnv, system } = environment;
+  const verification = resolveVerification({
+    tls: defaults.tls,
+    proxyTls: defaults.proxyTls,
+    verify,
+    cert,
+    env,
+    trustEnv,
+  });
+  const proxy = chooseSetting(defaults.proxy, options);
+  // Spelled out, as copies of whole objects are slow, and this is done for every call.
   return {
-    ...behaviour,
-    transport: defaults.transport,
-    hooks: new HookChain(defaults.session, defaults.hooks, options.hooks, behaviour.hookErrors),
+    behaviour,
+    transport,
+    hooks: new HookChain(session, defaults.hooks, options.hooks, behaviour.hookErrors),
     auth: auth === null ? null : readAuth(auth),
-    jar: defaults.jar,
+    jar,
     cookies: options.cookies,
-    carried: {
-      ...routeSettings(defaults, options),
+    wire: {
+      http_proxy: proxy?.value,
+      source: proxy?.source,
+      noProxy: options.noProxy ?? noProxy,
+      env,
+      trustEnv,
+      system,
       tls: verification.tls,
       proxyTls: verification.proxyTls,
       timeout: mergeTimeouts(defaults.timeout, options.timeout),
       onUploadProgress: options.onUploadProgress,
-      ...(!behaviour.keepAlive && { keepAlive: false }),
+      keepAlive: behaviour.keepAlive ? undefined : false,
     },
     signal: options.signal,
     onDownloadProgress: options.onDownloadProgress,
@@ -88,11 +110,8 @@ export function routeSettings(
   options: Pick<RequestOptions, 'http_proxy' | 'proxies' | 'noProxy'>,
 ): RouteSettings {
   const proxy = chooseSetting(setting, options);
-  return {
-    ...environment,
-    ...(options.noProxy !== undefined && { noProxy: options.noProxy }),
-    ...(proxy && { http_proxy: proxy.value, source: proxy.source }),
-  };
+  const { noProxy, ...rest } = environment;
+  return { ...rest, noProxy: options.noProxy ?? noProxy, http_proxy: proxy?.value, source: proxy?.source };
 }
 
 const NO_OBSERVERS: readonly WireObserver[] = [];

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { formatProxy, InvalidOptionError, resolveRoute } from '@cloudlane/proxy';
 import { CloudlaneError, TransportError, type TransportRequest, type TransportResponse } from '@cloudlane/transport';
-import type { CallSettings } from './call-settings.ts';
+import type { CallSettings, WireSettings } from './call-settings.ts';
 import { failedAnswer } from './failed-answer.ts';
 import { HttpResponse } from './http-response.ts';
 import { PreparedRequest } from './prepared-request.ts';
@@ -28,14 +28,14 @@ export class Call {
 
   /** @throws the errors of `Transport.send`, RedirectError, BodyReplayError, HttpStatusError in `dangerMode` */
   async send(first: PreparedRequest): Promise<HttpResponse> {
-    const { safeMode, dangerMode } = this.#settings;
+    const { safeMode, dangerMode } = this.#settings.behaviour;
     try {
       const response = await this.#follow(first);
       if (dangerMode) this.#raise(response);
       return response;
     } catch (error) {
       if (!safeMode || !(error instanceof CloudlaneError)) throw error;
-      return failedAnswer(first, error, this.#settings.carried, this.#history, performance.now() - this.#started);
+      return failedAnswer(first, error, this.#settings.wire, this.#history, performance.now() - this.#started);
     }
   }
 
@@ -50,28 +50,29 @@ export class Call {
   }
 
   #isFollowed(response: HttpResponse): boolean {
-    const { allowRedirects = response.request.method !== 'HEAD' } = this.#settings;
+    const { allowRedirects = response.request.method !== 'HEAD' } = this.#settings.behaviour;
     return allowRedirects && isRedirect(response);
   }
 
   async #redirect(request: PreparedRequest, response: HttpResponse): Promise<PreparedRequest> {
     await response.drain();
-    const { maxRedirects, carried } = this.#settings;
+    const { behaviour, wire } = this.#settings;
+    const { maxRedirects } = behaviour;
     if (this.#history.length >= maxRedirects) throw new TooManyRedirectsError(response, maxRedirects);
-    const redirection = readRedirection(response, request, this.#settings);
+    const redirection = readRedirection(response, request, behaviour);
     this.#isAtHome &&= redirection.isSameOrigin;
     const next = request.follow(redirection, response.isBodyUnsent);
     if (fromJar.has(request)) next.setHeader('Cookie', null);
     if (!redirection.keepsBody) discard(request, response);
     // What was meant for one proxy is not for another.
-    if (proxyFor(request.url, carried) !== proxyFor(next.url, carried)) next.setHeader('Proxy-Authorization', null);
+    if (proxyFor(request.url, wire) !== proxyFor(next.url, wire)) next.setHeader('Proxy-Authorization', null);
     return next;
   }
 
   async #finish(response: HttpResponse, request: PreparedRequest): Promise<HttpResponse> {
-    const { hooks, prefetch } = this.#settings;
+    const { hooks, behaviour } = this.#settings;
     discard(request, response);
-    if (prefetch) await response.content();
+    if (behaviour.prefetch) await response.content();
     const shown = hooks.has('response') ? await hooks.run('response', response) : response;
     if (hooks.has('postRequest')) await hooks.run('postRequest', request, shown);
     return shown;
@@ -127,7 +128,7 @@ export class Call {
 
   /** Sends one request, and again as often as `maxRetries` says while nothing of it has reached the origin. */
   async #try(request: PreparedRequest): Promise<HttpResponse> {
-    for (let left = this.#settings.maxRetries; ; left -= 1) {
+    for (let left = this.#settings.behaviour.maxRetries; ; left -= 1) {
       try {
         return await this.#carry(request);
       } catch (error) {
@@ -162,16 +163,27 @@ export class Call {
     for (const observer of this.#settings.observers) observer.failed?.(sent, error);
   }
 
-  #transported(request: PreparedRequest): TransportRequest {
-    const { method, url, headers, body, target } = request;
+  #transported({ method, url, headers, body, target }: PreparedRequest): TransportRequest {
+    const { wire } = this.#settings;
+    // Spelled out, as copies of whole objects are slow.
     return {
-      ...this.#settings.carried,
       method,
       url,
+      target: target ?? undefined,
       headers,
       body,
       signal: this.#signal,
-      ...(target !== null && { target }),
+      http_proxy: wire.http_proxy,
+      source: wire.source,
+      noProxy: wire.noProxy,
+      env: wire.env,
+      trustEnv: wire.trustEnv,
+      system: wire.system,
+      tls: wire.tls,
+      proxyTls: wire.proxyTls,
+      timeout: wire.timeout,
+      keepAlive: wire.keepAlive,
+      onUploadProgress: wire.onUploadProgress,
     };
   }
 
@@ -188,7 +200,7 @@ const fromJar = new WeakMap<PreparedRequest, string>();
 // As many as Digest needs whose first nonce is unknown and whose second is stale.
 const MOST_TRIES = 3;
 
-function proxyFor(url: URL, settings: Omit<TransportRequest, 'url'>): string | null {
+function proxyFor(url: URL, settings: WireSettings): string | null {
   const route = resolveRoute(url, settings);
   return route.kind === 'direct' ? null : formatProxy(route.proxy);
 }

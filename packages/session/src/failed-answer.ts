@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { explainRoute, resolveRoute } from '@cloudlane/proxy';
-import { type CloudlaneError, NO_TIMINGS, TransportError, type TransportRequest } from '@cloudlane/transport';
+import { type CloudlaneError, NO_TIMINGS, TransportError } from '@cloudlane/transport';
+import type { WireSettings } from './call-settings.ts';
 import { HttpResponse } from './http-response.ts';
 import type { PreparedRequest } from './prepared-request.ts';
 
@@ -8,7 +9,7 @@ import type { PreparedRequest } from './prepared-request.ts';
 export function failedAnswer(
   request: PreparedRequest,
   error: CloudlaneError,
-  settings: Omit<TransportRequest, 'url'>,
+  settings: WireSettings,
   history: readonly HttpResponse[],
   elapsed: number,
 ): HttpResponse {

@@ -314,7 +314,7 @@ export class Session implements ResolvedBehaviour {
   }
 
   #snapshot(): Defaults {
-    const { params, auth, timeout, hooks, verify, cert, transport, har, noProxy, trustEnv } = this;
+    const { env, system } = this.#environment;
     return {
       session: this,
       behaviour: this,
@@ -323,15 +323,15 @@ export class Session implements ResolvedBehaviour {
       tls: this.#tls,
       proxyTls: this.#proxyTls,
       proxy: this.#proxy,
-      environment: { ...this.#environment, noProxy, trustEnv },
-      params,
-      auth,
-      timeout,
-      hooks,
-      verify,
-      cert,
-      transport,
-      observer: har,
+      environment: { noProxy: this.noProxy, env, trustEnv: this.trustEnv, system },
+      params: this.params,
+      auth: this.auth,
+      timeout: this.timeout,
+      hooks: this.hooks,
+      verify: this.verify,
+      cert: this.cert,
+      transport: this.transport,
+      observer: this.har,
     };
   }
 
@@ -359,7 +359,7 @@ export class Session implements ResolvedBehaviour {
     const init = {
       method: method.toUpperCase(),
       url: withParams(parseUrl(url), defaults.params, args.params),
-      target: settings.encodeUri ? null : rawTarget(url, defaults.params, args.params),
+      target: settings.behaviour.encodeUri ? null : rawTarget(url, defaults.params, args.params),
       headers: mergeHeaders(defaults.headers, content.headers, args.headers),
       content,
     };
