@@ -182,6 +182,7 @@ export class Call {
       tls: wire.tls,
       proxyTls: wire.proxyTls,
       timeout: wire.timeout,
+      startedAt: this.#started,
       keepAlive: wire.keepAlive,
       onUploadProgress: wire.onUploadProgress,
     };

@@ -22,6 +22,8 @@ export interface AttemptInit {
   readonly route: Route;
   readonly explain: () => RouteExplanation;
   readonly timeouts: ResolvedTimeouts;
+  /** Where the total deadline counts from, if that was earlier. */
+  readonly startedAt?: number | undefined;
   /** Whether its body, if any, can be sent a second time. */
   readonly isRepeatable: boolean;
   /** Whether it wants a connection that carries nothing else, before it or after. @defaultValue false */
@@ -154,7 +156,8 @@ export class Attempt {
   /** Milliseconds left of the total deadline; 0 if there is none. */
   get totalLeft(): number {
     const { total } = this.timeouts;
-    return total === 0 ? 0 : Math.max(1, total - (performance.now() - this.#stopwatch.started));
+    const startedAt = this.#init.startedAt ?? this.#stopwatch.started;
+    return total === 0 ? 0 : Math.max(1, total - (performance.now() - startedAt));
   }
 
   /**

@@ -69,6 +69,11 @@ export interface TransportRequest extends RouteSettings {
   readonly proxyTls?: TlsOptions | undefined;
   /** Laid over the transport's. */
   readonly timeout?: number | Timeouts | undefined;
+  /**
+   * Where `timeout.total` counts from, if this request is not the first of its call. In the clock of `performance.now()`.
+   * @defaultValue now
+   */
+  readonly startedAt?: number | undefined;
   /** false: the request has a connection of its own, says `Connection: close`, and the connection is closed after the answer. @defaultValue the transport's */
   readonly keepAlive?: boolean | undefined;
   /** Ends the request at once, whatever it is doing; the promise, or the body's stream, fails with `signal.reason`. */
@@ -96,6 +101,7 @@ const REQUEST_NAMES: readonly (keyof TransportRequest)[] = [
   'headers',
   'body',
   'keepAlive',
+  'startedAt',
   'signal',
   'onUploadProgress',
 ];

@@ -88,7 +88,8 @@ export class Transport {
     const isRepeatable = body === null || isBuffered(body);
     const isAlone = request.keepAlive === false;
     if (request.keepAlive !== undefined) checkKeepAlive(request);
-    const attempt = new Attempt({ method, url, route, explain, timeouts, isRepeatable, isAlone });
+    const { startedAt } = request;
+    const attempt = new Attempt({ method, url, route, explain, timeouts, startedAt, isRepeatable, isAlone });
     if (this.#agents.isClosed) throw attempt.closed();
     const headers = partHeaders(request.headers ?? {}, url, body, route);
     attempt.isAuthenticating = headers.showsCredentials;
