@@ -472,6 +472,17 @@ describe('secrets', () => {
     expect(secretsIn(decodeBase64(toCurl({ ...BASE, ...request }, ALL)))).not.toEqual([]);
   });
 
+  test.each([
+    ['text/xml', `<${'a'.repeat(900_000)}`],
+    ['text/xml', '<a>'.repeat(300_000)],
+    ['application/json', '"password":['.repeat(80_000)],
+    ['multipart/form-data; boundary=b', `--b\r\n${'name="a"'.repeat(100_000)}`],
+    ['', `a=${'&b=c'.repeat(200_000)}`],
+    ['application/x-www-form-urlencoded', `?${'?a=='.repeat(200_000)}`],
+  ])('are looked for in a long body of %p in a time that grows with its length alone', (type, body) => {
+    expect(toCurl({ ...BASE, ...form(body, type) }).length).toBeGreaterThan(100);
+  });
+
   test('leave the rest of a form with files as it was', () => {
     const command = toCurl({ ...BASE, ...form(Buffer.from(parts, 'latin1'), 'multipart/form-data; boundary="b"') });
     expect(decodeBase64(command)).toContain(parts.replace(SECRETS.token, '***'));

@@ -392,6 +392,14 @@ describe('bodies', () => {
     });
   });
 
+  test('that were refused before they were sent have no length', async () => {
+    const server = await origin('http', { expectation: (_, response) => void response.writeHead(413).end() });
+    const recorder = new HarRecorder();
+    const request = { ...DIRECT, url: server.url, method: 'PUT', headers: { Expect: '100-continue' }, body: 'abc' };
+    await (await send(recorder, newTransport(), request)).content();
+    expect(onlyEntry(recorder)).toMatchObject({ request: { bodySize: 0 }, response: { status: 413 } });
+  });
+
   test('of streams have the length that is declared for them', async () => {
     const server = await origin();
     const recorder = new HarRecorder({ content: true });

@@ -19,8 +19,7 @@ export function filterText(text: string, contentType: string, filter: SecretFilt
   if (boundary !== undefined) return filterParts(text, boundary, filter);
   if (/json/i.test(contentType) || /^\s*[[{]/.test(text)) return filterJson(text, filter);
   if (/xml/i.test(contentType) || /^\s*</.test(text)) return filterXml(text, filter);
-  if (/urlencoded/i.test(contentType) || /^[^\s=&]+=[^\s=&]*(&[^\s=&]+=[^\s=&]*)*$/.test(text))
-    return filter.pairs(text);
+  if (/urlencoded/i.test(contentType) || /^[^\s=&]+=\S*\s*$/.test(text)) return filter.pairs(text);
   return text;
 }
 
@@ -29,8 +28,9 @@ function filterParts(text: string, boundary: string, filter: SecretFilter): stri
   return text
     .split(delimiter)
     .map((part) => {
-      const [, head = '', name = ''] = /^(\r\n[\s\S]*?name="([^"]*)"[\s\S]*?\r\n\r\n)/i.exec(part) ?? [];
-      return head !== '' && filter.hides(name) ? `${head}${MASK}\r\n` : part;
+      const end = part.indexOf('\r\n\r\n') + 4;
+      const [, quoted, plain = ''] = /\bname=(?:"([^"]*)"|([^;\s]+))/i.exec(part.slice(0, Math.max(0, end))) ?? [];
+      return filter.hides(quoted ?? plain) ? `${part.slice(0, end)}${MASK}\r\n` : part;
     })
     .join(delimiter);
 }
@@ -73,7 +73,7 @@ function unquote(token: string): string {
 }
 
 function filterXml(text: string, filter: SecretFilter): string {
-  return text.replaceAll(/<([\w.:-]+)([^<>]*)>([^<]*)<\/\1>/g, (element, name, attributes) => {
+  return text.replaceAll(/<([\w.:-]+)(\s[^<>]*)?>[^<]*<\/\1>/g, (element, name, attributes = '') => {
     const [local = name] = name.split(':').reverse();
     return filter.hides(local) ? `<${name}${attributes}>${MASK}</${name}>` : element;
   });

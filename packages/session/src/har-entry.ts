@@ -24,7 +24,8 @@ export class OpenEntry {
 
   constructor(sent: WireRequest, response: HttpResponse, keeping: HarKeeping) {
     this.startedAt = sent.startedAt;
-    this.#request = toHarRequest(sent.transported, keeping.filter, keeping.limit);
+    const request = toHarRequest(sent.transported, keeping.filter, keeping.limit);
+    this.#request = response.isBodyUnsent ? { ...request, bodySize: 0 } : request;
     this.#response = response;
     this.#keeping = keeping;
   }

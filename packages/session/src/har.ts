@@ -95,7 +95,7 @@ export class HarRecorder implements WireObserver {
       this.#dropped += 1;
     }
     this.#openCount += 1;
-    if (this.#openCount >= this.#tidyAt) this.#tidy();
+    if (this.#openCount >= this.#tidyAt) attempt(() => this.#tidy());
   }
 
   // Seldom enough to cost little, often enough not to keep what was read long ago.

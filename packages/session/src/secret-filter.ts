@@ -56,7 +56,7 @@ export class SecretFilter {
       USERINFO,
       (_all, before, userinfo) => `${before}${hidePassword(userinfo)}@`,
     );
-    return this.#pairs(withoutPassword, /([?&])([^=&#\s<>]*)=[^&#\s<>]*/g);
+    return this.#pairs(withoutPassword, /([?&])([^=&?#\s<>]*)=[^&#\s<>]*/g);
   }
 
   /** The pairs of a form (application/x-www-form-urlencoded). */
