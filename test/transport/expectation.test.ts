@@ -81,6 +81,25 @@ describe.each(WAYS)('a body that waits for an %s origin, %s', (scheme, via) => {
     expect(server.requests).toMatchObject([{ headers: { expect: '100-continue', 'transfer-encoding': 'chunked' } }]);
   });
 
+  test('is sent as soon as it is asked for, before one that nobody asks for', async () => {
+    const expectation: OriginHandler = (request, response) =>
+      request.url === '/silent' ? silent(request, response) : asking(request, response);
+    const { server, first, request } = await openWay(scheme, via, { origin: { expectation } });
+    const transport = newTransport();
+    const caller = new AbortController();
+    const waiting = new Watched();
+    const silence = { ...request, url: `${server.url}/silent`, body: waiting.stream, signal: caller.signal };
+    const sent = put(transport, silence);
+    sent.catch(() => {});
+    await server.waitForRequests(1);
+    expect((await put(transport, { ...request, body: 'the body' }))[1]).toBe('the body');
+    expect(waiting.isRead).toBe(false);
+    caller.abort();
+    await expect(sent).rejects.toBe(caller.signal.reason);
+    await transport.close();
+    await first.waitUntilIdle();
+  });
+
   test('leaves a connection that others can use', async () => {
     const { first, request } = await openWay(scheme, via, { origin: { expectation: asking } });
     const transport = newTransport();

@@ -1,14 +1,19 @@
-import { pipeline, type Readable, type Transform } from 'node:stream';
+import { pipeline, type Readable, Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import { isError } from './foreign-error.ts';
+import { EitherInflate } from './inflate.ts';
 
-/** What `decodeBody` understands, for `Accept-Encoding`. */
-export const ACCEPTED_ENCODINGS = 'gzip, deflate, br';
+// From Node 22.15 on; the types are those of the oldest Node that we run on.
+const createZstdDecompress: unknown = Reflect.get(zlib, 'createZstdDecompress');
+
+/** What `decodeBody` understands, for `Accept-Encoding`: `gzip, deflate, br`, and `zstd` where Node has it (22.15). */
+export const ACCEPTED_ENCODINGS: string = `gzip, deflate, br${createZstdDecompress === undefined ? '' : ', zstd'}`;
 
 /**
  * Undoes a `Content-Encoding` (RFC 9110 §8.4). Codings that it does not know are left for the caller: then the stream is
- * returned as it is. A body that breaks off or is corrupt fails the stream.
+ * returned as it is. A body that breaks off or is corrupt fails the stream; but Node does not tell
+ * of zstd that ends too early within a body that is whole.
  */
 export function decodeBody(body: Readable, contentEncoding: string | undefined): Readable {
   const codings = (contentEncoding ?? '')
@@ -20,36 +25,43 @@ export function decodeBody(body: Readable, contentEncoding: string | undefined):
   for (const coding of codings.reverse()) {
     const decoder = makeDecoder(coding);
     if (decoder === null) return body;
-    decoders.push(takingNothing(decoder));
+    decoders.push(decoder);
   }
   // pipeline passes an error on in both directions, so that the connection is never left half-read.
   return decoders.reduce<Readable>((source, decoder) => pipeline(source, decoder, () => {}), body);
 }
 
-function makeDecoder(coding: string): zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress | null {
+function makeDecoder(coding: string): Transform | null {
   switch (coding) {
     case 'gzip':
     case 'x-gzip':
-      return zlib.createGunzip();
+      return takingNothing(zlib.createGunzip());
     case 'deflate':
-      return zlib.createInflate();
+      return new EitherInflate();
     case 'br':
-      return zlib.createBrotliDecompress();
+      return takingNothing(zlib.createBrotliDecompress());
+    case 'zstd':
+      return makeZstd();
     default:
       return null;
   }
 }
 
+function makeZstd(): Transform | null {
+  const decoder: unknown = typeof createZstdDecompress === 'function' ? createZstdDecompress() : null;
+  return decoder instanceof Transform ? takingNothing(decoder) : null;
+}
+
 // Answers to HEAD, 204 and 304 say how a body would be coded, but have none.
-function takingNothing(decoder: zlib.Gunzip | zlib.Inflate | zlib.BrotliDecompress): Transform {
+function takingNothing(decoder: Transform & { readonly bytesWritten?: number }): Transform {
   const flush = decoder._flush;
   decoder._flush = (callback) => (decoder.bytesWritten === 0 ? callback() : flush.call(decoder, callback));
   return decoder;
 }
 
-/** Whether a body failed because it is not in the coding that it claims, by the codes of Node's zlib and brotli. */
+/** Whether a body failed because it is not in the coding that it claims, by the codes of Node's zlib, brotli and zstd. */
 export function isDecodingFault(error: unknown): boolean {
-  return isError(error) && 'code' in error && /^(Z_|ERR__|ERR_BROTLI)/.test(String(error.code));
+  return isError(error) && 'code' in error && /^(Z_|ERR__|ERR_BROTLI|ZSTD_)/.test(String(error.code));
 }
 
 /** Reads a stream into one buffer. @throws InvalidOptionError if it is longer than `limit` bytes */

@@ -149,11 +149,9 @@ export class Exchange {
       return true;
     }
     source?.off('error', fail);
-    if (verdict === 'refused') {
-      this.#attempt.isBodyUnsent = true;
-      // The server may still wait for the body: no other request can follow this head.
-      this.#request.shouldKeepAlive = false;
-    } else if (body !== null) closeBody(body);
+    // After a refusal the connection is not used again: the rest of this request is never sent on it.
+    if (verdict === 'refused') this.#attempt.isBodyUnsent = true;
+    else if (body !== null) closeBody(body);
     return false;
   }
 
