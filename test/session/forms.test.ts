@@ -1,7 +1,7 @@
 // Forms without files, and forms that other libraries have made.
 import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { PassThrough, Readable } from 'node:stream';
+import { PassThrough, Readable, Stream } from 'node:stream';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import NpmFormData from 'form-data';
@@ -71,7 +71,7 @@ describe('an object of fields', () => {
 describe('a FormData', () => {
   function filled<F extends { append(name: string, value: string | Blob, filename?: string): void }>(form: F): F {
     form.append('a "b"\r\n', 'one\ntwo\r\nthree\rfour');
-    form.append('a "b"\r\n', 'ü');
+    form.append('a "b"\n', 'ü');
     form.append('file', new File(['{"x":1}'], 'dä"ta\n.json', { type: 'application/json' }));
     form.append('blob', new Blob([Uint8Array.from([0, 255])]));
     form.append('untyped', new File(['{}'], 'untyped.json'));
@@ -200,6 +200,19 @@ describe('a form of the package form-data', () => {
     const transport = newTransport();
     await expect(transport.send(call(server, encode({ data: form })))).rejects.toMatchObject({ code: 'ENOENT' });
     await expectNothingLeft(transport, server);
+    expect(server.requests.filter(({ complete }) => complete)).toEqual([]);
+  });
+
+  test('fails with the error of a stream of the oldest kind', async () => {
+    const old = Object.assign(new Stream(), {
+      readable: true,
+      pause: () => {},
+      resume: () => process.nextTick(() => old.emit('error', new RangeError('the source broke'))),
+    });
+    const form = new NpmFormData();
+    form.append('f', old, 'f');
+    const server = await origin();
+    await expect(newTransport().send(call(server, encode({ data: form })))).rejects.toThrow('the source broke');
     expect(server.requests.filter(({ complete }) => complete)).toEqual([]);
   });
 

@@ -115,10 +115,10 @@ function nameOf({ path, content }: Given): string | null {
   return typeof its === 'string' && basename(its) !== '' ? its : null;
 }
 
-// RFC 7578 §4.2: no directories.
+// Of a path its last segment is sent (RFC 7578 §4.2: no directories); there must be one.
 function checkFilename(option: string, filename: unknown): string | null {
   if (filename === null) return null;
-  if (typeof filename === 'string' && basename(filename) !== '') return basename(filename);
+  if (typeof filename === 'string' && basename(filename) !== '') return filename;
   throw new InvalidOptionError(`${option}.filename`, 'must be a name, or null for none');
 }
 

@@ -57,7 +57,7 @@ export type FilePart = Exclude<FileContent, string> | FileOnDisk | FileWithConte
 /** A part of a form that is ready to be written. */
 export interface Part {
   readonly name: string;
-  /** null: none is sent. */
+  /** Its last segment is sent; null: none. */
   readonly filename: string | null;
   /** null: by the file name's extension; a part without a file name has none then. */
   readonly contentType: string | null;

@@ -35,7 +35,6 @@ export function encodeNpmForm(form: NpmForm): RequestContent {
 class NpmFormBody extends Readable {
   readonly #form: NpmForm;
   #hasBegun = false;
-  #isFlowing = false;
 
   constructor(form: NpmForm) {
     super();
@@ -44,8 +43,6 @@ class NpmFormBody extends Readable {
 
   override _read(): void {
     if (!this.#hasBegun) this.#begin();
-    if (this.#isFlowing) return;
-    this.#isFlowing = true;
     this.#form.resume();
   }
 
@@ -69,9 +66,7 @@ class NpmFormBody extends Readable {
   }
 
   #take(chunk: Uint8Array | string): void {
-    if (this.push(chunk)) return;
-    this.#isFlowing = false;
-    this.#form.pause();
+    if (!this.push(chunk)) this.#form.pause();
   }
 }
 

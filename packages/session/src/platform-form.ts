@@ -19,7 +19,13 @@ function formDataPart(name: string, value: string | File): Part {
   if (!(value instanceof Blob))
     throw new InvalidOptionError(`data.${name}`, 'is a file of a foreign kind; give a File or a Blob');
   const source = { kind: 'blob', blob: value, size: value.size } as const;
-  return { name, filename: basename(value.name) || name, contentType: value.type || OCTETS, headers: {}, source };
+  return {
+    name,
+    filename: basename(value.name) === '' ? name : value.name,
+    contentType: value.type || OCTETS,
+    headers: {},
+    source,
+  };
 }
 
 // HTML Standard §4.10.22.8: every line break of a name or text becomes CRLF.
