@@ -127,6 +127,20 @@ describe('a cookie that an answer sets', () => {
     ],
     ['of an IPv6 address', 'http://[::1]/', 'n=1; Domain=[::1]', 'http://[::1]:81/', 'n=1'],
     ['of localhost', 'http://localhost/', 'n=1', 'http://localhost:81/', 'n=1'],
+    [
+      'of localhost for itself goes to none below',
+      'http://localhost/',
+      'n=1; Domain=localhost',
+      'http://a.localhost/',
+      null,
+    ],
+    [
+      'of a host below localhost for all of it is refused',
+      'http://a.localhost/',
+      'n=1; Domain=localhost',
+      'http://a.localhost/',
+      null,
+    ],
     ['of a private name', 'http://intranet/', 'n=1; Domain=intranet', 'http://intranet/', 'n=1'],
     [
       'of a private name for hosts below it is refused',
@@ -242,7 +256,6 @@ describe('a cookie that an answer sets', () => {
     ['with a control character is refused', 'http://h.example/', 'n=a\u0001b', 'http://h.example/', null],
     ['with DEL, which no header can carry, is refused', 'http://h.example/', 'n=a\u007fb', 'http://h.example/', null],
     ['with a character of no byte is refused', 'http://h.example/', 'n=\u20ac', 'http://h.example/', null],
-    ['with a tab in Path is refused', 'http://h.example/', 'n=1; Path=/a\tb', 'http://h.example/a', null],
     ['__Secure- with Secure', 'https://h.example/', '__Secure-n=1; Secure', 'https://h.example/', '__Secure-n=1'],
     ['__Secure- without Secure is refused', 'https://h.example/', '__Secure-n=1', 'https://h.example/', null],
     ['__Secure- in other letters is refused as well', 'https://h.example/', '__SECURE-n=1', 'https://h.example/', null],
@@ -276,6 +289,15 @@ describe('a cookie that an answer sets', () => {
   test('a refused one does not keep the others of its answer out', () => {
     const jar = jarOf(['http://shop.co.uk/', 'a=1', 'b=2; Domain=co.uk', 'c', 'd=4']);
     expect(sentTo(jar, 'http://shop.co.uk/')).toBe('a=1; d=4');
+  });
+
+  test.each(['\t', '\u007f', '\u0001'])('with %j in its path is refused', (character) => {
+    expect(jarOf(['http://h.example/', `n=1; Path=/a${character}b`]).size).toBe(0);
+  });
+
+  test('that never ends does so in the year 9999', () => {
+    const [cookie] = jarOf(['http://h.example/', `n=1; Max-Age=${'9'.repeat(400)}`]);
+    expect(cookie?.expires).toEqual(new Date('9999-12-31T00:00:00Z'));
   });
 
   test('longest path first, then the one that came first, also if it was renewed', () => {

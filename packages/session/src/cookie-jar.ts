@@ -207,8 +207,7 @@ export class CookieJar implements Iterable<CookieInfo> {
 
   #put(cookie: CookieInfo, changed: number = this.#changes + 1): void {
     const key = `${cookie.domain ?? ''}\n${cookie.path}\n${cookie.name}`;
-    if (isExpired(cookie, Date.now())) this.#entries.delete(key);
-    else this.#entries.set(key, { cookie: masked(cookie), changed });
+    this.#entries.set(key, { cookie: masked(cookie), changed });
     this.#changes = Math.max(this.#changes, changed);
   }
 

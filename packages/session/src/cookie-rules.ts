@@ -201,7 +201,7 @@ function scopeOf(attribute: string, host: string | null): Scope {
   if (domain === '') return { refused: 'has a domain that is not a host name' };
   if (host !== null && host !== domain && !isBelow(host, domain))
     return { refused: `has a domain that ${host} is not part of` };
-  if (!isIpAddress(domain) && publicSuffixBelow(domain) !== undefined) return { domain, hostOnly: false };
+  if (publicSuffixBelow(domain) !== undefined) return { domain, hostOnly: false };
   if (host === domain || (host === null && (isIpAddress(domain) || !domain.includes('.'))))
     return { domain, hostOnly: true };
   return {
@@ -209,9 +209,9 @@ function scopeOf(attribute: string, host: string | null): Scope {
   };
 }
 
-/** The registrable name of a domain, or undefined if it is a public suffix itself. */
+/** The registrable name of a domain, or undefined of a public suffix, a single word and an address. */
 function publicSuffixBelow(domain: string): string | undefined {
-  return toughCookie().getPublicSuffix(domain, { allowSpecialUseDomain: true, ignoreError: true });
+  return toughCookie().getPublicSuffix(domain, { ignoreError: true });
 }
 
 function prefixFault({ name, secure, hostOnly, path }: Omit<CookieInfo, 'expires'>): string | null {
@@ -273,8 +273,9 @@ function hostOf(url: URL): string {
   return url.hostname.replace(/^\[|\]$|\.$/g, '');
 }
 
+/** Of canonical names, of which no address ends in another. */
 function isBelow(host: string, domain: string): boolean {
-  return host.endsWith(domain) && host[host.length - domain.length - 1] === '.' && !isIpAddress(host);
+  return host.endsWith(domain) && host[host.length - domain.length - 1] === '.';
 }
 
 /** Of a canonical host: URLs write every IPv4 address with four numbers. */
