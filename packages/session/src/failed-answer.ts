@@ -22,9 +22,7 @@ export function failedAnswer(
     url,
     route: resolveRoute(url, settings),
     connection: null,
-    get explanation() {
-      return explainRoute(url, settings);
-    },
+    explain: () => explainRoute(url, settings),
     timings: (error instanceof TransportError ? error.timings : null) ?? NO_TIMINGS,
     reusedConnection: error instanceof TransportError && error.reusedConnection,
     isBodyUnsent: false,

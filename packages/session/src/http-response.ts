@@ -1,4 +1,4 @@
-import { pipeline, type Readable, Transform } from 'node:stream';
+import { pipeline, Readable, Transform } from 'node:stream';
 import { formatProxy, type Route, type RouteExplanation } from '@cloudlane/proxy';
 import {
   type ConnectionInfo,
@@ -32,7 +32,7 @@ export type Carried = Pick<
   | 'url'
   | 'route'
   | 'connection'
-  | 'explanation'
+  | 'explain'
   | 'timings'
   | 'reusedConnection'
   | 'isBodyUnsent'
@@ -71,7 +71,7 @@ export class HttpResponse {
   readonly connection: ConnectionInfo | null;
   /** Why there is no answer, in `safeMode`; otherwise null. */
   readonly error: Error | null;
-  readonly #carried: Carried;
+  #carried: Carried;
   readonly #onDownloadProgress: DownloadProgress | undefined;
   #encoding: string | null;
   #content: Promise<Buffer> | null = null;
@@ -104,7 +104,7 @@ export class HttpResponse {
 
   /** Why the request took its route. */
   get explanation(): RouteExplanation {
-    return this.#carried.explanation;
+    return this.#carried.explain();
   }
 
   /** Whether the connection had carried requests before. */
@@ -252,6 +252,7 @@ export class HttpResponse {
     forgetBody(this);
     try {
       this.#bytes = await readAll(this.#decoded());
+      this.#carried = withoutBody(this.#carried);
       return this.#bytes;
     } catch (error) {
       throw this.#translate(error);
@@ -308,3 +309,23 @@ export class HttpResponse {
     printAs<HttpResponse>(HttpResponse.prototype, String);
   }
 }
+
+/** What is told of an answer whose body was read: without the stream, which leads to much else. */
+function withoutBody({ timings, reusedConnection, explain, isBodyUnsent, ...rest }: Carried): Carried {
+  const { status, statusText, headers, url, route, connection } = rest;
+  const read = {
+    status,
+    statusText,
+    headers,
+    url,
+    route,
+    connection,
+    timings,
+    reusedConnection,
+    explain,
+    isBodyUnsent,
+  };
+  return { ...read, body: NOTHING };
+}
+
+const NOTHING = Readable.from([]);

@@ -26,6 +26,8 @@ export class TransportResponse {
   readonly route: Route;
   /** The connection as it was when the head arrived; null if something answered in the network's place (nock). */
   readonly connection: ConnectionInfo | null;
+  /** Makes `explanation`; holds nothing of the connection, for whoever keeps many answers. */
+  readonly explain: () => RouteExplanation;
   readonly #attempt: Attempt;
 
   constructor(message: IncomingMessage, attempt: Attempt) {
@@ -37,12 +39,13 @@ export class TransportResponse {
     this.url = attempt.url;
     this.route = attempt.route;
     this.connection = attempt.connection?.() ?? null;
+    this.explain = attempt.explain;
     this.#attempt = attempt;
   }
 
   /** Why the request took its route. */
   get explanation(): RouteExplanation {
-    return this.#attempt.explain();
+    return this.explain();
   }
 
   /** Where the time went; `body` and `total` are null until the body has been read to its end. */
