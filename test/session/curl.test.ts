@@ -124,6 +124,7 @@ const REQUESTS: readonly [name: string, path: string, request: Omit<TransportReq
   ['a body that is no UTF-8', '/', { method: 'PUT', body: Buffer.from([0xff, 0x41]) }],
   ['bytes that are text', '/', { method: 'PUT', body: Buffer.from('\ufefftext\n') }],
   ['a body too long for one argument', '/', { method: 'POST', body: `it's${'\n'.repeat(50)}${'x'.repeat(150_000)}` }],
+  ['letters too long for one argument', '/', { method: 'POST', body: '日'.repeat(60_000) }],
   ['bytes too long for one argument', '/', { method: 'POST', body: Buffer.alloc(150_000, 0xfe) }],
   ['a body in chunks', '/', { method: 'POST', body: 'abc', headers: { 'Transfer-Encoding': 'chunked' } }],
   ['a repeated query', '/p?a=1&a=2&b=&c&=d&a=%26', {}],
@@ -453,6 +454,18 @@ describe('secrets', () => {
       `<a><p:Password x="1">***</p:Password></a>'`,
     ],
     [
+      'marked text in XML',
+      form(`<a><pin>1</pin><pass><![CDATA[<]]>${SECRETS.token}<![CDATA[x]]></pass><b/></a>`, 'application/xml'),
+      'pass',
+      '<a><pin>***</pin><pass>***</pass><b/></a>',
+    ],
+    [
+      'attributes of XML',
+      form(`<a b="c" x:password="d" apiKey='${SECRETS.token}'/>`, 'application/xml'),
+      'apikey',
+      `<a b="c" x:password="***" apiKey="***"/>`,
+    ],
+    [
       'parts of a form with files',
       form(Buffer.from(parts, 'latin1'), 'multipart/form-data; boundary=b'),
       'client_secret',
@@ -475,6 +488,7 @@ describe('secrets', () => {
   test.each([
     ['text/xml', `<${'a'.repeat(900_000)}`],
     ['text/xml', '<a>'.repeat(300_000)],
+    ['text/xml', '<a><![CDATA['.repeat(70_000)],
     ['application/json', '"password":['.repeat(80_000)],
     ['multipart/form-data; boundary=b', `--b\r\n${'name="a"'.repeat(100_000)}`],
     ['', `a=${'&b=c'.repeat(200_000)}`],

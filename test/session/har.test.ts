@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -159,7 +159,7 @@ describe('an entry', () => {
     const headers = status === 200 ? { 'content-length': '9' } : {};
     const server = await origin('http', { handler: (_, response) => void response.writeHead(status, headers).end() });
     const recorder = new HarRecorder();
-    await (await send(recorder, newTransport(), { ...DIRECT, method, url: server.url })).content();
+    await send(recorder, newTransport(), { ...DIRECT, method, url: server.url });
     expect(onlyEntry(recorder).response).toMatchObject({ bodySize: 0, content: { size: 0 } });
   });
 
@@ -537,8 +537,9 @@ describe('a recorder', () => {
     expect(await readdir(folder)).toEqual(['a.har', 'b.har']);
     expect(JSON.parse(await readFile(path, 'utf8'))).toEqual(recorder.toJSON());
     expect((await stat(path)).mode & 0o777).toBe(0o600);
-    await expect(recorder.save(folder)).rejects.toMatchObject({ code: 'EISDIR' });
-    expect(await readdir(folder)).toEqual(['a.har', 'b.har']);
+    await mkdir(join(folder, 'c.har'));
+    await expect(recorder.save(join(folder, 'c.har'))).rejects.toMatchObject({ code: 'EISDIR' });
+    expect(await readdir(folder)).toEqual(['a.har', 'b.har', 'c.har']);
     await expect(new HarRecorder().save()).rejects.toMatchObject({ option: 'path' });
   });
 

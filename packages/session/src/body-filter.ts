@@ -72,9 +72,18 @@ function unquote(token: string): string {
   }
 }
 
+const XML_ATTRIBUTE = /(\s)([\w.:-]+)=(?:"[^"]*"|'[^']*')/g;
+// With a bound, so that what is never closed is not looked through again and again.
+const XML_ELEMENT = /<([\w.:-]+)(\s[^<>]*)?>(?:[^<]|<!\[CDATA\[[\s\S]{0,4096}?\]\]>)*<\/\1>/g;
+
 function filterXml(text: string, filter: SecretFilter): string {
-  return text.replaceAll(/<([\w.:-]+)(\s[^<>]*)?>[^<]*<\/\1>/g, (element, name, attributes = '') => {
-    const [local = name] = name.split(':').reverse();
-    return filter.hides(local) ? `<${name}${attributes}>${MASK}</${name}>` : element;
-  });
+  return text
+    .replaceAll(XML_ATTRIBUTE, (all, space, name) => (hidesXml(name, filter) ? `${space}${name}="${MASK}"` : all))
+    .replaceAll(XML_ELEMENT, (all, name, attributes = '') =>
+      hidesXml(name, filter) ? `<${name}${attributes}>${MASK}</${name}>` : all,
+    );
+}
+
+function hidesXml(name: string, filter: SecretFilter): boolean {
+  return filter.hides(name.slice(name.lastIndexOf(':') + 1));
 }

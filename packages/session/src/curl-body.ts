@@ -36,8 +36,8 @@ export function curlBody(transported: TransportRequest, filter: SecretFilter): C
   const text = printed.toString();
   // What is not UTF-8, and a NUL, cannot stand in a word of bash.
   if (text.includes('\0') || !Buffer.from(text).equals(printed)) return inBase64(printed);
-  const word = quoteForShell(text);
-  return word.length > MAX_ARGUMENT ? { ...fromStdin(), before: `printf %s ${word} | ` } : inWord(text);
+  if (printed.length > MAX_ARGUMENT) return { ...fromStdin(), before: `printf %s ${quoteForShell(text)} | ` };
+  return inWord(text);
 }
 
 function inWord(text: string): CurlBody {
