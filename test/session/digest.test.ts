@@ -142,6 +142,11 @@ describe('an origin lets a request in', () => {
     expect(target.answers).toEqual([401, 200]);
   });
 
+  test('with a password in decomposed form', async () => {
+    const target = await digestOrigin({ password: 'p\u00e4ss' });
+    expect(await send(new HTTPDigestAuth(USER.username, 'pa\u0308ss'), target.url)).toMatchObject({ status: 200 });
+  });
+
   test('when challenges of other schemes stand around', async () => {
     const others = ['Negotiate YII=, Basic realm="a, Digest realm=\\"b\\", nonce=x"', 'NTLM'] as const;
     const target = await digestOrigin({ others });
@@ -265,7 +270,9 @@ describe('a 401 is the answer', () => {
     const auth = new HTTPDigestAuth(USER.username, 'wrong');
     for (let times = 0; times < 2; times += 1)
       expect(await send(auth, target.url)).toEqual({ status: 401, text: 'wrong' });
-    expect(target.answers).toEqual([401, 401, 401, 401]);
+    // Not more often: some origins lock an account after a few of them.
+    const tries = target.origin.requests.map(({ headers }) => headers.authorization !== undefined);
+    expect(tries).toEqual([false, true, false, true]);
   });
 
   test('also where the same request is sent again', async () => {

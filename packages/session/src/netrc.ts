@@ -80,11 +80,12 @@ class Words {
   #at = 0;
 
   constructor(text: string) {
-    this.#text = text.replace(/^\ufeff/, '');
+    this.#text = text;
   }
 
   /** Null at the end. */
   keyword(): string | null {
+    // A byte order mark is a blank, too.
     this.#take(/(?:\s+|#.*)*/y);
     return this.#take(/\S+/y)?.[0] ?? null;
   }
