@@ -94,6 +94,7 @@ function testCookies(scheme: Scheme, { from }: ProxyKind, proxyUrl: () => string
   test(`a Secure one is ${scheme === 'https' ? 'kept' : 'refused'}`, async () => {
     const session = newSession();
     await session.get(at('lab.example', 's=1; Secure', '__Host-p=2; Secure; Path=/'));
+    expect(session.cookies.size).toBe(scheme === 'https' ? 2 : 0);
     expect(await seenBy(session, 'lab.example')).toBe(scheme === 'https' ? 's=1; __Host-p=2' : undefined);
   });
 
