@@ -522,6 +522,18 @@ test('a command is one line of visible characters, and short where the request i
   expect(toCurl({ ...DIRECT, url: 'http://api.example', body }, ALL)).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
 });
 
+test.each([
+  [1500, '--max-time 1.5'],
+  [{ total: 0.1 }, '--max-time 0.001'],
+  [{ connect: 1000, handshake: 500 }, '--connect-timeout 1.5'],
+  [{ connect: 1000, total: 2000 }, '--connect-timeout 16 --max-time 2'],
+  [{ connect: 1000, handshake: 0, idle: 5, firstByte: 5, total: 0 }, ''],
+  [{ handshake: 1000 }, ''],
+])('the deadlines %j become %p', (timeout, words) => {
+  const command = toCurl({ ...DIRECT, url: 'http://api.example/', timeout });
+  expect(command).toContain(`--noproxy '*' ${words === '' ? '' : `${words} `}--globoff`);
+});
+
 test('a command tells what curl cannot do', () => {
   const tls = { servername: 'x', fingerprint256: 'y', minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' } as const;
   const url = 'https://api.example/';

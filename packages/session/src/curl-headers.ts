@@ -9,7 +9,7 @@ export function curlHeaders(transported: TransportRequest, body: CurlBody, filte
   const names = new Set(sent.map(([name]) => name.toLowerCase()));
   const own = ['User-Agent', 'Accept', ...(body.hasData ? ['Content-Type'] : [])];
   // curl asks before it sends a long body, or one whose length it does not know.
-  if (body.isLong || names.has('transfer-encoding')) own.push('Expect');
+  if (body.isLong) own.push('Expect');
   return [
     ...sent.map(([name, value]) => headerWord('--header', name, filter.header(name, value))),
     ...own.filter((name) => !names.has(name.toLowerCase())).map((name) => `--header ${name}:`),
