@@ -1,14 +1,17 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { isIP, type Socket } from 'node:net';
 import tls, { type SecureContext, type SecureVersion, type TLSSocket } from 'node:tls';
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { readCertificates } from './certificate-files.ts';
 import type { TlsFacts } from './connection-info.ts';
 import { messageOf } from './foreign-error.ts';
 
 /** TLS of one hop. The defaults verify the certificate and the name against Node's certificate authorities. */
 export interface TlsOptions {
-  /** false: take any certificate. A path: trust the authorities in that PEM file instead of the default ones. @defaultValue true */
+  /**
+   * false: take any certificate. A path: trust the authorities in that PEM file, or in the files of that directory,
+   * instead of the default ones; read once for each object of options. @defaultValue true
+   */
   readonly verify?: boolean | string;
   /** Authorities in PEM form to trust instead of the default ones. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[];
@@ -195,19 +198,21 @@ function readAuthorities(options: TlsOptions, source: string): TlsOptions['ca'] 
   if (verify === false && options.ca !== undefined)
     throw new InvalidOptionError(`${source}.ca`, 'is without effect beside verify: false; give one of them');
   if (typeof verify === 'boolean') return options.ca;
-  if (typeof verify !== 'string')
-    throw new InvalidOptionError(`${source}.verify`, 'must be true, false or the path of a PEM file');
+  if (typeof verify !== 'string') throw new InvalidOptionError(`${source}.verify`, `must be ${WHAT_TO_VERIFY}`);
   if (options.ca !== undefined)
     throw new InvalidOptionError(`${source}.verify`, 'as a path contradicts ca; give one of them');
-  try {
-    return readFileSync(verify);
-  } catch {
+  const authorities = readCertificates(verify);
+  if (authorities === null)
+    throw new InvalidOptionError(`${source}.verify`, `names ${verify}, which cannot be read; write ${WHAT_TO_VERIFY}`);
+  if (authorities.length === 0)
     throw new InvalidOptionError(
       `${source}.verify`,
-      `names ${verify}, which cannot be read; write true, false or the path of a PEM file`,
+      `names ${verify}, which holds no PEM certificate; write ${WHAT_TO_VERIFY}`,
     );
-  }
+  return authorities;
 }
+
+const WHAT_TO_VERIFY = 'true, false, or the path of a PEM file or of a directory of them';
 
 function profileKey(options: TlsOptions, ca: TlsOptions['ca']): string {
   const digest = createHash('sha256');
