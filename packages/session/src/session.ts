@@ -9,7 +9,9 @@ import {
 } from '@cloudlane/proxy';
 import {
   ACCEPTED_ENCODINGS,
+  type AxiosInstance,
   type ConnectionInfo,
+  hasInterceptors,
   parseUrl,
   printAs,
   type RequestHeaders,
@@ -19,6 +21,7 @@ import {
   Transport,
 } from '@cloudlane/transport';
 import { type Auth, readAuth } from './auth.ts';
+import { AxiosPassage } from './axios-passage.ts';
 import { DEFAULT_BEHAVIOUR, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
 import { Call } from './call.ts';
 import {
@@ -35,10 +38,11 @@ import type { HarRecorder } from './har.ts';
 import { HeaderBag, type HeaderValues } from './header-bag.ts';
 import { checkHooks, type Hooks, NO_HOOKS, type RequestArgs } from './hooks.ts';
 import type { HttpResponse } from './http-response.ts';
-import { mergeHeaders, rawTarget, withParams } from './merge.ts';
+import { mergeContentHeaders, rawTarget, withParams } from './merge.ts';
 import { PreparedRequest } from './prepared-request.ts';
 import { checkProxyTls, isMap, type ProxySetting, readSetting, refuseBoth } from './proxy-setting.ts';
 import { encodeContent } from './request-content.ts';
+import { SessionAxios } from './session-axios.ts';
 import { SessionClosedError } from './session-errors.ts';
 import type { ClientCertificate, Cookies, QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
 import { VERSION } from './version.ts';
@@ -83,6 +87,7 @@ export class Session implements ResolvedBehaviour {
   #headers: HeaderBag;
   #jar: CookieJar;
   #proxy: ProxySetting | null;
+  #axios: SessionAxios | null = null;
   #isClosed = false;
 
   /**
@@ -215,6 +220,21 @@ export class Session implements ResolvedBehaviour {
     return this;
   }
 
+  /**
+   * A real axios each of whose calls is a call of this session. It takes axios' options, and ours (`http_proxy`,
+   * `verify`, `hooks` …); errors are AxiosErrors with ours as their `cause`. While interceptors are registered on it,
+   * every other call of the session passes them, too.
+   */
+  get axios(): AxiosInstance {
+    this.#axios ??= new SessionAxios({
+      snapshot: () => asNow(this.#snapshot()),
+      settle: (defaults, options) => this.#settle(defaults, options),
+      prepare: (defaults, args, settings) => this.#prepare(defaults, args, settings),
+      note: (response) => this.#noteAll(response),
+    });
+    return this.#axios.instance;
+  }
+
   /** The route a request to this URL would take now, and why. Sends nothing. */
   explain(
     url: string | URL,
@@ -232,7 +252,8 @@ export class Session implements ResolvedBehaviour {
     const defaults = this.#snapshot();
     const settings = this.#settle(defaults, options);
     if (!settings.hooks.has('args')) return await this.#prepare(defaults, { ...options, method, url }, settings).send();
-    return await this.#resettle(defaults, await settings.hooks.run('args', { ...options, method, url })).send();
+    const kept = asNow(defaults);
+    return await this.#resettle(kept, await settings.hooks.run('args', { ...options, method, url })).send();
   }
 
   /**
@@ -243,7 +264,9 @@ export class Session implements ResolvedBehaviour {
   prepare(method: string, url: string | URL, options: RequestOptions = {}): PreparedRequest {
     const defaults = this.#snapshot();
     const settings = this.#settle(defaults, options);
-    return this.#prepare(defaults, { ...options, method, url }, settings, settings.hooks.has('args') ? options : null);
+    const args = { ...options, method, url };
+    if (!settings.hooks.has('args')) return this.#prepare(defaults, args, settings);
+    return this.#prepare(asNow(defaults), args, settings, options);
   }
 
   /**
@@ -356,16 +379,21 @@ export class Session implements ResolvedBehaviour {
   ): PreparedRequest {
     const { method, url } = args;
     const content = encodeContent(args);
+    const target = withParams(parseUrl(url), defaults.params, args.params);
+    // Credentials in a URL are for where there are no others: the transport would send them beside.
+    if (settings.auth !== null) target.username = target.password = '';
     const init = {
       method: method.toUpperCase(),
-      url: withParams(parseUrl(url), defaults.params, args.params),
+      url: target,
       target: settings.behaviour.encodeUri ? null : rawTarget(url, defaults.params, args.params),
-      headers: mergeHeaders(defaults.headers, content.headers, args.headers),
+      headers: mergeContentHeaders(defaults.headers, content, args.headers),
       content,
     };
     return new PreparedRequest(init, (request, signal) =>
       hooked === null
-        ? this.#send(settings, request, signal)
+        ? this.#send(settings, request, signal, (options) =>
+            settleCall({ ...defaults, behaviour: settings.behaviour }, { ...args, ...options }),
+          )
         : this.#sendHooked(defaults, settings, hooked, request, signal),
     );
   }
@@ -374,11 +402,20 @@ export class Session implements ResolvedBehaviour {
     settings: CallSettings,
     request: PreparedRequest,
     signal: AbortSignal | undefined,
+    resettle: (options: RequestOptions) => CallSettings,
   ): Promise<HttpResponse> {
+    const note = (response: HttpResponse): void => this.#noteAll(response);
+    const axios = this.#axios?.instance;
+    if (axios !== undefined && hasInterceptors(axios))
+      return await new AxiosPassage({ settings, request, signal, resettle, note }).through(axios);
     const response = await new Call(settings, signal).send(request);
-    for (const { connection } of response.history) this.#note(connection);
-    this.#note(response.connection);
+    this.#noteAll(response);
     return response;
+  }
+
+  #noteAll({ history, connection }: HttpResponse): void {
+    for (const redirect of history) this.#note(redirect.connection);
+    this.#note(connection);
   }
 
   async #sendHooked(
@@ -414,6 +451,12 @@ export class Session implements ResolvedBehaviour {
   static {
     printAs<Session>(Session.prototype, (session) => ({ Session: session.toJSON() }));
   }
+}
+
+/** The defaults for a call that will read them again, after its hook: what may be written to until then is copied. */
+function asNow(defaults: Defaults): Defaults {
+  const { headers, params, behaviour } = defaults;
+  return { ...defaults, headers: { ...headers }, params: { ...params }, behaviour: resolveBehaviour(behaviour, {}) };
 }
 
 // Beyond this most of them are long closed.
