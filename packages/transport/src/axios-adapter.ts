@@ -14,9 +14,11 @@ import { CloudlaneError } from './errors.ts';
  */
 export function createAxios(carrier: Carrier): AxiosInstance {
   const adapter = (config: InternalAxiosRequestConfig): Promise<AxiosResponse> => adapt(carrier, config);
-  const { followsRedirects = false } = carrier;
+  const { followsRedirects = false, hasDefaultHeaders = false } = carrier;
   const defaults = { adapter, proxy: false, ...(!followsRedirects && { maxRedirects: 0 }) } as const;
-  return guardInstance(axios.create(defaults), { adapter, followsRedirects });
+  const instance = axios.create(defaults);
+  if (hasDefaultHeaders) delete instance.defaults.headers.common.Accept;
+  return guardInstance(instance, { adapter, followsRedirects, begin: (config) => carrier.begin?.(config) });
 }
 
 // axios.getUri() would add what other code has written into the defaults that all of axios shares.
@@ -28,7 +30,7 @@ async function adapt(carrier: Carrier, config: InternalAxiosRequestConfig): Prom
   const cancellation = followCancellation(config);
   const upload = config.onUploadProgress ? progressTo(config.onUploadProgress, 'upload') : null;
   try {
-    const request = toRequest(call, cancellation.signal, upload);
+    const request = toRequest(call, cancellation.signal, upload, carrier.hasDefaultHeaders ?? false);
     const answer = await carrier.send(request, config).finally(() => upload?.flush());
     const response = await readAnswer(answer, call, cancellation.release);
     const { validateStatus } = config;

@@ -18,6 +18,8 @@ export async function readAnswer(answer: CarriedAnswer, call: AxiosCall, release
   if (decoded !== received) headers.delete('content-encoding');
   const data = await readData(answer, decoded, call, release);
   noteAnswer(sent, answer);
+  // Not to be printed: the place a redirect leads to may be signed.
+  if (answer.url) Object.defineProperty(sent, 'res', { value: { responseUrl: answer.url.href } });
   return maskPrinting({ data, status, statusText, headers, config, request: sent }, sent);
 }
 

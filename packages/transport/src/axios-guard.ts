@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
-import { type AxiosAdapter, type AxiosInstance, isAxiosError } from 'axios';
+import { type AxiosAdapter, type AxiosInstance, type InternalAxiosRequestConfig, isAxiosError } from 'axios';
 import { maskPrinting, sentBy } from './axios-error.ts';
 
 /** The way of an instance's calls. */
@@ -7,6 +7,8 @@ export interface GuardedWay {
   readonly adapter: AxiosAdapter;
   /** Whether calls may ask for redirects to be followed. */
   readonly followsRedirects: boolean;
+  /** Hears of each call before the interceptors do. */
+  readonly begin: (config: InternalAxiosRequestConfig) => void;
 }
 
 /**
@@ -14,6 +16,13 @@ export interface GuardedWay {
  * that would leave it fails with InvalidOptionError. Errors that axios itself makes print no more than ours.
  */
 export function guardInstance(instance: AxiosInstance, way: GuardedWay): AxiosInstance {
+  // axios asks whether an interceptor applies before it runs the first of them, which may take its time.
+  const begin: Interceptor = {
+    runWhen: (config) => {
+      way.begin(config);
+      return false;
+    },
+  };
   const check: Interceptor = {
     fulfilled: (config) => {
       refuseOtherWays(config, way);
@@ -31,7 +40,7 @@ export function guardInstance(instance: AxiosInstance, way: GuardedWay): AxiosIn
   };
   // First for who has given the option, last as an interceptor may have added it, or lost ours with the whole config.
   // Which of the two is which depends on `transitional.legacyInterceptorReqResOrdering`.
-  surround(instance.interceptors.request, [check], [check]);
+  surround(instance.interceptors.request, [begin, check], [check]);
   surround(instance.interceptors.response, [hide], []);
   const { create } = instance;
   instance.create = (config) => {
@@ -45,6 +54,7 @@ export function guardInstance(instance: AxiosInstance, way: GuardedWay): AxiosIn
 interface Interceptor {
   readonly fulfilled?: <T extends object>(value: T) => T;
   readonly rejected?: (error: unknown) => never;
+  readonly runWhen?: (config: InternalAxiosRequestConfig) => boolean;
   readonly synchronous?: boolean;
 }
 

@@ -1,19 +1,22 @@
 import { PassThrough, Readable, Stream } from 'node:stream';
-import axios, { AxiosError, AxiosHeaders } from 'axios';
+import axios, { AxiosError, AxiosHeaders, type InternalAxiosRequestConfig } from 'axios';
 import { type AxiosCall, newAxiosError } from './axios-error.ts';
 import type { Progress } from './axios-progress.ts';
 import { ACCEPTED_ENCODINGS } from './content-encoding.ts';
 import { isBuffered, type RequestBody } from './request-body.ts';
 import { basicCredentials } from './request-headers.ts';
-import type { TransportRequest } from './transport-options.ts';
+import type { RequestHeaders, TransportRequest } from './transport-options.ts';
 
 /** What axios made of a call, as a request of the transport. Objects are JSON by now, URLSearchParams strings. */
-export function toRequest(call: AxiosCall, signal: AbortSignal | undefined, upload: Progress | null): TransportRequest {
+export function toRequest(
+  call: AxiosCall,
+  signal: AbortSignal | undefined,
+  upload: Progress | null,
+  hasDefaultHeaders: boolean,
+): TransportRequest {
   const { config, sent } = call;
   const headers = AxiosHeaders.from(config.headers);
-  headers.set('User-Agent', `axios/${axios.VERSION}`, false);
-  const decompress = config.decompress !== false && config.responseType !== 'stream';
-  if (decompress) headers.set('Accept-Encoding', ACCEPTED_ENCODINGS, false);
+  if (!hasDefaultHeaders) addDefaultHeaders(headers, config);
   if (config.auth) {
     const { username = '', password = '' } = config.auth;
     headers.set('Authorization', basicCredentials(username, password));
@@ -28,11 +31,25 @@ export function toRequest(call: AxiosCall, signal: AbortSignal | undefined, uplo
   return {
     ...given,
     ...sent,
-    headers: headers.toJSON() as Record<string, string>,
+    headers: toRecord(headers),
     body,
     signal,
     ...(config.timeout ? { timeout: config.timeout } : {}),
     ...(upload && { onUploadProgress: upload.report }),
+  };
+}
+
+function addDefaultHeaders(headers: AxiosHeaders, { decompress, responseType }: InternalAxiosRequestConfig): void {
+  headers.set('User-Agent', `axios/${axios.VERSION}`, false);
+  if (decompress !== false && responseType !== 'stream') headers.set('Accept-Encoding', ACCEPTED_ENCODINGS, false);
+}
+
+/** null for those that axios is to send none of, written null or false. */
+function toRecord(headers: AxiosHeaders): RequestHeaders {
+  const unwanted = Object.entries(headers).filter(([, value]) => value === null || value === false);
+  return {
+    ...Object.fromEntries(unwanted.map(([name]) => [name, null])),
+    ...(headers.toJSON() as Record<string, string>),
   };
 }
 

@@ -1,6 +1,10 @@
+import type { RouteSettings } from '@cloudlane/proxy';
+import type { TlsOptions } from './tls.ts';
+
 export type { AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'axios';
 export { createAxios } from './axios-adapter.ts';
 export { answerOf, type CarriedAnswer, type Carrier } from './axios-carrier.ts';
+export { hasInterceptors, type PassedRequest, passInterceptors, writtenByAxios } from './axios-passage.ts';
 export { type Challenge, parseChallenges } from './challenges.ts';
 export { ConnectionInfo, type ConnectionKind, type ConnectionState, type TlsFacts } from './connection-info.ts';
 export { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault, readAll } from './content-encoding.ts';
@@ -39,6 +43,7 @@ export type { ForeignAgents } from './foreign-agents.ts';
 export { HttpConnection, type HttpConnectionRequest, type TunnelOptions } from './http-connection.ts';
 export { HttpConnectionResponse } from './http-connection-response.ts';
 export { isSecretHeader, MASK, maskHeaders, maskUrl } from './masking.ts';
+export { onAbort } from './on-abort.ts';
 export { parseUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
 export { checkBody, type RequestBody, type UploadProgress } from './request-body.ts';
@@ -50,3 +55,15 @@ export type { TlsOptions } from './tls.ts';
 export { sharedTransport, Transport } from './transport.ts';
 export type { OpenOptions, RequestHeaders, TransportOptions, TransportRequest } from './transport-options.ts';
 export { TransportResponse } from './transport-response.ts';
+
+// axios' configs are written to: `axios.defaults.http_proxy = …`.
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/**
+ * What an axios of ours takes in a call's config besides axios' own options (whose `env` is no environment). Declared
+ * here, and not re-exported: carriers add theirs with `declare module '@cloudlane/transport'`.
+ */
+export interface AxiosCallOptions extends Writable<Omit<RouteSettings, 'env'>> {
+  tls?: TlsOptions;
+  proxyTls?: TlsOptions;
+}

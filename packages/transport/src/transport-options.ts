@@ -1,4 +1,5 @@
 import { InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
+import type { AxiosCallOptions } from './index.ts';
 import type { RequestBody, UploadProgress } from './request-body.ts';
 import type { PoolLimits } from './socket-pool.ts';
 import { DEFAULT_TIMEOUTS, LONGEST, type ResolvedTimeouts, resolveTimeouts, type Timeouts } from './timeouts.ts';
@@ -134,16 +135,9 @@ export function checkKeepAlive({ keepAlive, headers = {} }: Pick<TransportReques
   }
 }
 
-// What `transport.axios` takes in a call's config. Its own option `env` is no environment, so that stays axios' own.
 declare module 'axios' {
-  interface AxiosRequestConfig<D, P> extends Writable<Omit<RouteSettings, 'env'>> {
-    tls?: TlsOptions;
-    proxyTls?: TlsOptions;
-  }
+  interface AxiosRequestConfig<D, P> extends AxiosCallOptions {}
 }
-
-// axios' configs are written to: `axios.defaults.http_proxy = …`.
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Options with every default in place. */
 export interface ResolvedTransportOptions extends PoolLimits {
