@@ -26,6 +26,11 @@ export class Call {
     this.#signal = signal && settings.signal ? AbortSignal.any([signal, settings.signal]) : (signal ?? settings.signal);
   }
 
+  /** The redirects so far. */
+  get history(): readonly HttpResponse[] {
+    return this.#history;
+  }
+
   /** @throws the errors of `Transport.send`, RedirectError, BodyReplayError, HttpStatusError in `dangerMode` */
   async send(first: PreparedRequest): Promise<HttpResponse> {
     const { safeMode, dangerMode } = this.#settings.behaviour;
@@ -43,8 +48,14 @@ export class Call {
     let request = first;
     for (;;) {
       const response = await this.#ask(request, request === first);
-      if (!this.#isFollowed(response)) return await this.#finish(response, request);
-      request = await this.#redirect(request, response);
+      try {
+        if (!this.#isFollowed(response)) return await this.#finish(response, request);
+        request = await this.#redirect(request, response);
+      } catch (error) {
+        response.release();
+        discard(request, response);
+        throw error;
+      }
       this.#history.push(response);
     }
   }
@@ -123,7 +134,12 @@ export class Call {
     }
     if (response.status !== 401 || auth?.answerChallenge === undefined || !this.#isAtHome || tries >= MOST_TRIES)
       return false;
-    return await auth.answerChallenge(response);
+    try {
+      return await auth.answerChallenge(response);
+    } catch (error) {
+      response.release();
+      throw error;
+    }
   }
 
   /** Sends one request, and again as often as `maxRetries` says while nothing of it has reached the origin. */
@@ -197,6 +213,11 @@ export class Call {
 
 /** The `Cookie` headers that are no caller's own. */
 const fromJar = new WeakMap<PreparedRequest, string>();
+
+/** Takes the cookies of the jar off a request that was made of another: those are looked up for each one. */
+export function dropJarCookies(from: PreparedRequest, made: PreparedRequest): void {
+  if (fromJar.has(from) && made.header('Cookie') === fromJar.get(from)) made.setHeader('Cookie', null);
+}
 
 // As many as Digest needs whose first nonce is unknown and whose second is stale.
 const MOST_TRIES = 3;

@@ -1,18 +1,24 @@
 export { get, head, imap, map, options, patch, post, prepare, put, remove as delete, request } from './api.ts';
 export { type Auth, AuthBase, HTTPBasicAuth } from './auth.ts';
+export { type BearerTokens, HTTPBearerAuth } from './bearer-auth.ts';
 export type { ManyRequest, MapOptions, RequestSource, RequestSpec } from './concurrency.ts';
+export type { CookieFileFormat } from './cookie-file.ts';
 export { CookieJar } from './cookie-jar.ts';
+export type { CookieInfo, SameSite, SetCookieOptions } from './cookie-rules.ts';
 export { toCurl } from './curl.ts';
-export { HarRecorder } from './har.ts';
+export { HTTPDigestAuth } from './digest-auth.ts';
+export { type HarOptions, HarRecorder } from './har.ts';
 export type { HeaderValues } from './header-bag.ts';
 export type { Hook, HookContext, HookList, Hooks, RequestArgs } from './hooks.ts';
 export { HttpResponse } from './http-response.ts';
 export { JsonDecodeError } from './json.ts';
 export type { LinesOptions } from './lines.ts';
 export { withParams } from './merge.ts';
-export type { FilePart } from './multipart.ts';
+export type { FileContent, FileOnDisk, FilePart, FileTuple, FileWithContent } from './multipart.ts';
+export { NetrcAuth, type NetrcOptions } from './netrc-auth.ts';
 export { PreparedRequest, type SendOptions } from './prepared-request.ts';
 export { Session } from './session.ts';
+export { httpResponseOf } from './session-answer.ts';
 export {
   BodyReplayError,
   HttpStatusError,
