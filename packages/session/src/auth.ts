@@ -3,7 +3,10 @@ import { basicCredentials } from '@cloudlane/transport';
 import type { HttpResponse } from './http-response.ts';
 import type { PreparedRequest } from './prepared-request.ts';
 
-/** Authorizes requests to an origin. `apply` runs last, on the request as it will go out, once for each try. */
+/**
+ * Authorizes requests to an origin. `apply` sees the request as it will go out, once for each try; only the hook
+ * `preRequest` comes after it. It does not run for other origins that a redirect leads to.
+ */
 export abstract class AuthBase {
   abstract apply(request: PreparedRequest): void | Promise<void>;
 

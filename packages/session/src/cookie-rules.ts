@@ -235,7 +235,8 @@ function expiryOf(option: string, { expires, maxAge }: SetCookieOptions): Date |
 }
 
 /** tough-cookie would trim what Unicode calls a blank, also the byte A0 that ends an à in UTF-8. */
-function splitPair(setCookie: string): [name: string, value: string] {
+/** Name and value of a `Set-Cookie` field, as they stand there. */
+export function splitPair(setCookie: string): [name: string, value: string] {
   const [pair = ''] = setCookie.split(';', 1);
   const equals = pair.indexOf('=');
   return [trimBlanks(pair.slice(0, equals)), trimBlanks(pair.slice(equals + 1))];

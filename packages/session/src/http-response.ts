@@ -13,6 +13,7 @@ import {
   type TransportResponse,
 } from '@cloudlane/transport';
 import { sizedChunks } from './chunks.ts';
+import { splitPair } from './cookie-rules.ts';
 import { drainBody } from './drain-body.ts';
 import { parseJson } from './json.ts';
 import { forgetBody, watchBody } from './leaked-bodies.ts';
@@ -124,10 +125,7 @@ export class HttpResponse {
 
   /** Names and values of the cookies that this very answer sets; what is kept of them is in the session's jar. */
   get cookies(): Readonly<Record<string, string>> {
-    const pairs = (this.headers['set-cookie'] ?? []).map((cookie) =>
-      /^\s*([^=;]*?)\s*=\s*([^;]*?)\s*(?:;|$)/.exec(cookie),
-    );
-    return Object.fromEntries(pairs.flatMap((pair) => (pair?.[1] ? [[pair[1], pair[2] ?? '']] : [])));
+    return Object.fromEntries((this.headers['set-cookie'] ?? []).map(splitPair));
   }
 
   /** How `text()` and `iterLines()` read the bytes: the charset of `Content-Type`, or what was written here; null: a byte order mark decides, else UTF-8. */

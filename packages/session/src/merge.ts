@@ -1,4 +1,6 @@
+import { InvalidOptionError } from '@cloudlane/proxy';
 import type { RequestHeaders, Timeouts } from '@cloudlane/transport';
+import type { RequestContent } from './request-content.ts';
 import type { QueryParams } from './session-options.ts';
 
 /** Lays headers over others without regard to spelling. null takes one away. */
@@ -12,6 +14,26 @@ export function mergeHeaders(...layers: readonly (RequestHeaders | undefined)[])
     }
   }
   return Object.fromEntries(merged.values());
+}
+
+/**
+ * The headers of a request: the session's, those that tell of the body, the call's.
+ * @throws InvalidOptionError if the call's name a form's type without the boundary that only its maker knows
+ */
+export function mergeContentHeaders(
+  defaults: RequestHeaders,
+  content: RequestContent,
+  call: RequestHeaders | undefined,
+): Record<string, string> {
+  const merged = mergeHeaders(defaults, content.headers, call);
+  const type = content.headers['Content-Type'] ?? '';
+  if (type.startsWith('multipart/') && !Object.values(merged).includes(type)) {
+    throw new InvalidOptionError(
+      'headers.Content-Type',
+      'contradicts the form, whose parts are told apart by a boundary of its own; leave it out',
+    );
+  }
+  return merged;
 }
 
 /** A new URL with query parameters beside its own; later layers win, null leaves one out, undefined says nothing. */

@@ -31,7 +31,15 @@ export type Cookies = Readonly<Record<string, string | null | undefined>>;
  * What a body can be made of: a body as it is, a function that makes a fresh one each time it is sent (so that a stream
  * can follow a redirect), the fields of a form, or a form with files.
  */
-export type RequestData = RequestBody | (() => RequestBody) | FormFields | URLSearchParams | FormData | Blob;
+export type RequestData =
+  | RequestBody
+  | (() => RequestBody)
+  | FormFields
+  | URLSearchParams
+  | FormData
+  | Blob
+  | ArrayBuffer
+  | ArrayBufferView;
 
 /** Called while an answer's body is received: bytes as they came over the wire, and all of them if known. */
 export type DownloadProgress = (received: number, total: number | null) => void;
