@@ -237,8 +237,14 @@ export class HttpResponse {
 
   // RFC 9112 §6.3.
   get #isEmpty(): boolean {
-    const { status, headers, request } = this;
-    return request.method === 'HEAD' || status === 204 || status === 304 || headers['content-length'] === '0';
+    const { status, headers, request, error } = this;
+    return (
+      error !== null ||
+      request.method === 'HEAD' ||
+      status === 204 ||
+      status === 304 ||
+      headers['content-length'] === '0'
+    );
   }
 
   #take(): void {

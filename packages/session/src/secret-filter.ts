@@ -1,6 +1,5 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
-import { MASK } from '@cloudlane/transport';
-import { isSecretField, isSecretHeader } from './secret-names.ts';
+import { isSecretField, isSecretHeader, MASK } from '@cloudlane/transport';
 
 // Headers that hold URLs, and these may be signed.
 const URL_HEADER = /^(location|content-location|referer|refresh|link)$/i;

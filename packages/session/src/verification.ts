@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { type Environment, InvalidOptionError } from '@cloudlane/proxy';
-import { defaultAuthorities, type TlsOptions } from '@cloudlane/transport';
+import { defaultAuthorities, readCertificates, type TlsOptions } from '@cloudlane/transport';
 import type { ClientCertificate } from './session-options.ts';
 
 /** TLS options of a request's two hops. */
@@ -96,10 +96,18 @@ function readEnvironment({ env, trustEnv }: VerificationSettings): Bundle {
 }
 
 function readBundle({ variable, path, extra }: Bundle): TlsOptions {
-  const more = extra === null ? [] : [readPem(extra, 'env:NODE_EXTRA_CA_CERTS')];
+  const more = extra === null ? [] : readAuthorities(extra, 'env:NODE_EXTRA_CA_CERTS');
   if (variable === null || path === null) return more.length === 0 ? {} : { ca: [...defaultAuthorities(), ...more] };
-  checkReadable(path, `env:${variable}`);
-  return more.length === 0 ? { verify: path } : { ca: [readPem(path, `env:${variable}`), ...more] };
+  return { ca: [...readAuthorities(path, `env:${variable}`), ...more] };
+}
+
+function readAuthorities(path: string, source: string): Buffer[] {
+  const files = readCertificates(path);
+  if (files !== null && files.length > 0) return files;
+  throw new InvalidOptionError(
+    source,
+    `names ${path}, where no certificates can be read; write the path of a PEM file, or of a directory of them`,
+  );
 }
 
 function withAuthorities(
@@ -118,21 +126,13 @@ function withAuthorities(
 function readClientCertificate(cert: ClientCertificate | null): TlsOptions {
   if (cert === null) return {};
   const [certificate, key] = typeof cert === 'string' ? [cert, cert] : cert;
-  return { cert: readPem(certificate, 'cert'), key: readPem(key, 'cert') };
+  return { cert: readPem(certificate), key: readPem(key) };
 }
 
-function readPem(path: string, source: string): Buffer {
+function readPem(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch {
-    return refusePath(path, source);
+    throw new InvalidOptionError('cert', `names ${path}, which cannot be read; write the path of a PEM file`);
   }
-}
-
-function checkReadable(path: string, source: string): void {
-  if (statSync(path, { throwIfNoEntry: false }) === undefined) refusePath(path, source);
-}
-
-function refusePath(path: string, source: string): never {
-  throw new InvalidOptionError(source, `names ${path}, which cannot be read; write the path of a PEM file`);
 }

@@ -5,6 +5,7 @@ export type { AxiosInstance, AxiosResponse, InternalAxiosRequestConfig } from 'a
 export { createAxios } from './axios-adapter.ts';
 export { answerOf, type CarriedAnswer, type Carrier } from './axios-carrier.ts';
 export { hasInterceptors, type PassedRequest, passInterceptors, writtenByAxios } from './axios-passage.ts';
+export { readCertificates } from './certificate-files.ts';
 export { type Challenge, parseChallenges } from './challenges.ts';
 export { ConnectionInfo, type ConnectionKind, type ConnectionState, type TlsFacts } from './connection-info.ts';
 export { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault, readAll } from './content-encoding.ts';
@@ -42,12 +43,13 @@ export {
 export type { ForeignAgents } from './foreign-agents.ts';
 export { HttpConnection, type HttpConnectionRequest, type TunnelOptions } from './http-connection.ts';
 export { HttpConnectionResponse } from './http-connection-response.ts';
-export { isSecretHeader, MASK, maskHeaders, maskUrl } from './masking.ts';
+export { MASK, maskHeaders, maskUrl } from './masking.ts';
 export { onAbort } from './on-abort.ts';
 export { parseUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
 export { checkBody, type RequestBody, type UploadProgress } from './request-body.ts';
 export { basicCredentials } from './request-headers.ts';
+export { isSecretField, isSecretHeader } from './secret-names.ts';
 export { type LoadPackage, readSystemProxies } from './system-proxies.ts';
 export type { Timeouts } from './timeouts.ts';
 export { NO_TIMINGS, type Timings } from './timings.ts';

@@ -1,4 +1,4 @@
-import type { ClientRequest } from 'node:http';
+import type { ClientRequest, OutgoingHttpHeaders } from 'node:http';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { InvalidOptionError } from '@cloudlane/proxy';
@@ -18,6 +18,21 @@ export type UploadProgress = (sent: number, total: number | null) => void;
 export function isBuffered(body: RequestBody): body is string | Uint8Array {
   return typeof body === 'string' || body instanceof Uint8Array;
 }
+
+/**
+ * A body that can follow such a head. Node joins a string to the head before it, and encodes both alike: what stands for
+ * single bytes there would be encoded a second time.
+ */
+export function bodyAfter<T>(
+  target: string | undefined,
+  headers: OutgoingHttpHeaders,
+  body: T | string,
+): T | string | Uint8Array {
+  const isPlain = target === undefined && !BEYOND_ASCII.test(Object.values(headers).join());
+  return typeof body !== 'string' || isPlain ? body : Buffer.from(body);
+}
+
+const BEYOND_ASCII = /[^\0-\x7f]/;
 
 /** @throws InvalidOptionError if it is none of `RequestBody`'s kinds, or a stream that was read or destroyed before */
 export function checkBody(body: unknown): asserts body is RequestBody {

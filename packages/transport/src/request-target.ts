@@ -14,11 +14,3 @@ export function writeTarget(target: unknown, method: string): string {
     throw new InvalidOptionError('target', 'has a blank, a control character or a #; write them percent-encoded');
   return Buffer.from(target).toString('latin1');
 }
-
-/**
- * A body that can follow such a target. Node joins a string to the head before it, and encodes both alike: then the
- * bytes of the target would be encoded again.
- */
-export function bodyAfter<T>(target: string | undefined, body: T | string): T | string | Uint8Array {
-  return target === undefined || typeof body !== 'string' ? body : Buffer.from(body);
-}

@@ -9,9 +9,9 @@ import { exchange } from './exchange.ts';
 import { createForeignAgents, type ForeignAgents } from './foreign-agents.ts';
 import { HttpConnection } from './http-connection.ts';
 import { originOf, parseUrl } from './origin.ts';
-import { checkBody, isBuffered } from './request-body.ts';
+import { bodyAfter, checkBody, isBuffered } from './request-body.ts';
 import { bodyLength, partHeaders } from './request-headers.ts';
-import { bodyAfter, writeTarget } from './request-target.ts';
+import { writeTarget } from './request-target.ts';
 import { chooseRoute } from './route-choice.ts';
 import { resolveTimeouts } from './timeouts.ts';
 import type { TlsOptions } from './tls.ts';
@@ -101,7 +101,7 @@ export class Transport {
       method,
       path: target === undefined ? `${url.pathname}${url.search}` : writeTarget(target, method),
       headers: headers.origin,
-      body: bodyAfter(target, body),
+      body: bodyAfter(target, headers.origin, body),
       length,
       // RFC 9110 §10.1.1: not said of a request without content.
       expectsContinue: headers.expectsContinue && body !== null && length !== 0,
