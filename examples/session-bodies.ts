@@ -5,7 +5,7 @@ import { Session } from '@cloudlane/session';
 export async function sendBodies(url: string, archive: string): Promise<number> {
   let sent = 0;
   // #region session-bodies
-  await using session = new Session({ prefetch: true });
+  const session = new Session({ prefetch: true });
   await session.post(url, { json: { name: 'web-1' } });
   await session.post(url, { data: { user: 'ada', tags: ['a', 'b'] } }); // a form: user=ada&tags=a&tags=b
   await session.post(url, { data: { note: 'x' }, files: { archive: { path: archive } } }); // multipart/form-data

@@ -30,7 +30,7 @@ test('every class of error that can be caught is documented, and no other', () =
   const classes = [...sources().matchAll(/export class (\w+Error) extends/g)].map(([, name]) => name ?? '');
   const documented = new Set(rows.map((row) => /`(\w+)`/.exec(row)?.[1]));
   // No one throws the root itself, and what is internal is exported by no package.
-  const inside = new Set(['CloudlaneError', 'ConnectReplyError']);
+  const inside = new Set(['CloudlaneError', 'ConnectReplyError', 'NetrcSyntaxError']);
   expect([...documented].sort()).toEqual(classes.filter((name) => !inside.has(name)).sort());
   expect(Object.keys({ ...proxy, ...transport }).filter((name) => inside.has(name))).toEqual(['CloudlaneError']);
 });
@@ -40,4 +40,10 @@ test('every field of a TransportError is told', () => {
   const fields = [...Object.getOwnPropertyNames(error), 'explanation'];
   const inherited = new Set(['stack', 'message', 'name', 'code']);
   expect(fields.filter((field) => !inherited.has(field) && !docs.includes(`\`${field}\``))).toEqual([]);
+});
+
+test('every warning that the packages give is documented, and no other', () => {
+  const given = [...sources().matchAll(/code: '(CLOUDLANE_\w+|HOOK_ERROR)'/g)].map(([, code]) => code ?? '');
+  const documented = docs.split('\n').flatMap((line) => /^\| `((?:CLOUDLANE|HOOK)_\w+)`/.exec(line)?.[1] ?? []);
+  expect([...documented].sort()).toEqual([...new Set(given)].sort());
 });
