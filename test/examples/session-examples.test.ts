@@ -60,8 +60,8 @@ test('many: in order, what is kept of each, and the first two', async () => {
 test('auth: of one’s own, Basic, Digest, a token that is renewed, none', async () => {
   const target = await origin('http', {
     handler: (request, response) => {
-      const scheme = request.String(headers.authorization ?? '').split(' ')[0];
-      if (request.headers['x-pizza'] !== undefined || scheme !== undefined) return void response.end();
+      const scheme = String(request.headers.authorization ?? '').split(' ')[0];
+      if (request.headers['x-pizza'] !== undefined || scheme !== '') return void response.end();
       const schemes = 'Digest realm="r", qop="auth", nonce="n", Bearer';
       response.writeHead(401, { 'WWW-Authenticate': schemes }).end();
     },
