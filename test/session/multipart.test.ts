@@ -25,8 +25,21 @@ async function* chunks(): AsyncGenerator<string | Uint8Array> {
 
 function streamOf(body: RequestBody | null | undefined): Readable {
   if (body instanceof Readable) return body;
-  throw new Error('the body is not a stream');
+  if (body instanceof Uint8Array) return Readable.from([body]);
+  throw new Error('the body is neither a stream nor bytes');
 }
+
+describe('a form whose files are all in memory', () => {
+  const filesOf = (bytes: number) => ({ files: { f: ['f.bin', Buffer.alloc(bytes)] as const } });
+
+  test('is made at once, so that it can be signed and sent again', () => {
+    expect(encodeContent(filesOf(1024))).toMatchObject({ body: expect.any(Uint8Array), renew: null });
+  });
+
+  test('is a stream beyond a mebibyte', () => {
+    expect(encodeContent(filesOf(1024 * 1024)).body).toBeInstanceOf(Readable);
+  });
+});
 
 describe('a file of a form', () => {
   const plain = { name: 'f', filename: 'f', type: 'application/octet-stream', bytes: LATIN };

@@ -93,15 +93,27 @@ export function encodeParts(parts: readonly Part[]): RequestContent {
     ({ source }) =>
       source.kind === 'bytes' || source.kind === 'blob' || (source.kind === 'path' && source.size !== null),
   );
-  const create = (): MultipartBody => new MultipartBody(pieces, tail);
-  return {
-    body: create(),
-    headers: {
-      'Content-Type': `multipart/form-data; boundary=${boundary}`,
-      ...(length !== null && { 'Content-Length': String(length) }),
-    },
-    renew: isRenewable ? create : null,
+  const headers = {
+    'Content-Type': `multipart/form-data; boundary=${boundary}`,
+    ...(length !== null && { 'Content-Length': String(length) }),
   };
+  const whole = length !== null && length <= MOST_IN_MEMORY ? joinBytes(pieces, tail) : null;
+  if (whole !== null) return { body: whole, headers, renew: null };
+  const create = (): MultipartBody => new MultipartBody(pieces, tail);
+  return { body: create(), headers, renew: isRenewable ? create : null };
+}
+
+/** Bytes of a form that is better made at once: it can then be signed, and sent again over another connection. */
+const MOST_IN_MEMORY = 1024 * 1024;
+
+/** The form in one piece, if all of it is in memory. */
+function joinBytes(pieces: readonly MultipartPiece[], tail: string): Buffer | null {
+  const chunks: Uint8Array[] = [];
+  for (const { head, source } of pieces) {
+    if (source.kind !== 'bytes') return null;
+    chunks.push(Buffer.from(head), source.bytes, Buffer.from('\r\n'));
+  }
+  return Buffer.concat([...chunks, Buffer.from(tail)]);
 }
 
 function lengthOf(pieces: readonly MultipartPiece[], tail: string): number | null {
