@@ -1,5 +1,12 @@
 import { type Environment, InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
-import type { RequestHeaders, Timeouts, TlsOptions, Transport, TransportRequest } from '@cloudlane/transport';
+import type {
+  ConnectionInfo,
+  RequestHeaders,
+  Timeouts,
+  TlsOptions,
+  Transport,
+  TransportRequest,
+} from '@cloudlane/transport';
 import { type Auth, type Authorizer, readAuth } from './auth.ts';
 import { BEHAVIOUR_NAMES, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
 import type { CookieJar } from './cookie-jar.ts';
@@ -38,6 +45,8 @@ export interface Defaults {
   readonly environment: Pick<SessionOptions, 'noProxy' | 'trustEnv' | 'system'> & { env?: Environment | undefined };
   readonly behaviour: ResolvedBehaviour;
   readonly observer: WireObserver | undefined;
+  /** Called with the connection of each answer. */
+  readonly note: (connection: ConnectionInfo | null) => void;
 }
 
 /** What all requests of a call hand to the transport. */
@@ -60,6 +69,7 @@ export interface CallSettings {
   readonly signal: AbortSignal | undefined;
   readonly onDownloadProgress: DownloadProgress | undefined;
   readonly observers: readonly WireObserver[];
+  readonly note: Defaults['note'];
 }
 
 /** @throws InvalidOptionError naming the option that is unknown, of no use, or contradicts another */
@@ -101,6 +111,7 @@ export function settleCall(defaults: Defaults, options: RequestOptions): CallSet
     signal: options.signal,
     onDownloadProgress: options.onDownloadProgress,
     observers: listObservers(behaviour, defaults.observer),
+    note: defaults.note,
   };
 }
 

@@ -5,7 +5,7 @@ import type { CallSettings, WireSettings } from './call-settings.ts';
 import { failedAnswer } from './failed-answer.ts';
 import { HttpResponse } from './http-response.ts';
 import { PreparedRequest } from './prepared-request.ts';
-import { isRedirect, readRedirection } from './redirects.ts';
+import { isOfBody, isRedirect, readRedirection } from './redirects.ts';
 import { TooManyRedirectsError } from './session-errors.ts';
 import type { WireRequest } from './wire-observer.ts';
 
@@ -20,6 +20,8 @@ export class Call {
   readonly #history: HttpResponse[] = [];
   /** Whether every request so far went to the origin that the caller asked for: only there may credentials go. */
   #isAtHome = true;
+  /** Names of the headers that auth has set, in lower case. */
+  readonly #fromAuth = new Set<string>();
 
   constructor(settings: CallSettings, signal: AbortSignal | undefined) {
     this.#settings = settings;
@@ -49,11 +51,11 @@ export class Call {
     for (;;) {
       const response = await this.#ask(request, request === first);
       try {
-        if (!this.#isFollowed(response)) return await this.#finish(response, request);
-        request = await this.#redirect(request, response);
+        if (!this.#isFollowed(response)) return await this.#finish(response);
+        request = await this.#redirect(response);
       } catch (error) {
         response.release();
-        discard(request, response);
+        discard(response);
         throw error;
       }
       this.#history.push(response);
@@ -65,8 +67,10 @@ export class Call {
     return allowRedirects && isRedirect(response);
   }
 
-  async #redirect(request: PreparedRequest, response: HttpResponse): Promise<PreparedRequest> {
+  async #redirect(response: HttpResponse): Promise<PreparedRequest> {
     await response.drain();
+    // Auth or a hook may have put it in the place of the one that was to be sent.
+    const { request } = response;
     const { behaviour, wire } = this.#settings;
     const { maxRedirects } = behaviour;
     if (this.#history.length >= maxRedirects) throw new TooManyRedirectsError(response, maxRedirects);
@@ -74,18 +78,19 @@ export class Call {
     this.#isAtHome &&= redirection.isSameOrigin;
     const next = request.follow(redirection, response.isBodyUnsent);
     if (fromJar.has(request)) next.setHeader('Cookie', null);
-    if (!redirection.keepsBody) discard(request, response);
+    if (!redirection.keepsBody) discard(response);
+    if (!redirection.isSameOrigin) for (const name of this.#fromAuth) next.setHeader(name, null);
     // What was meant for one proxy is not for another.
     if (proxyFor(request.url, wire) !== proxyFor(next.url, wire)) next.setHeader('Proxy-Authorization', null);
     return next;
   }
 
-  async #finish(response: HttpResponse, request: PreparedRequest): Promise<HttpResponse> {
+  async #finish(response: HttpResponse): Promise<HttpResponse> {
     const { hooks, behaviour } = this.#settings;
-    discard(request, response);
+    discard(response);
     if (behaviour.prefetch) await response.content();
     const shown = hooks.has('response') ? await hooks.run('response', response) : response;
-    if (hooks.has('postRequest')) await hooks.run('postRequest', request, shown);
+    if (hooks.has('postRequest')) await hooks.run('postRequest', response.request, shown);
     return shown;
   }
 
@@ -119,10 +124,14 @@ export class Call {
   async #authorize(request: PreparedRequest): Promise<PreparedRequest> {
     const { auth } = this.#settings;
     if (auth === null || !this.#isAtHome) return request;
-    const returned = await auth.apply(request);
-    if (returned === undefined || returned === request) return request;
-    if (returned instanceof PreparedRequest) return returned;
-    throw new InvalidOptionError('auth', 'returned something else than the request; return that, or nothing');
+    const before = { ...request.headers };
+    const returned = (await auth.apply(request)) ?? request;
+    if (!(returned instanceof PreparedRequest))
+      throw new InvalidOptionError('auth', 'returned something else than the request; return that, or nothing');
+    for (const [name, value] of Object.entries(returned.headers)) {
+      if (before[name] !== value && !isOfBody(name.toLowerCase())) this.#fromAuth.add(name.toLowerCase());
+    }
+    return returned;
   }
 
   async #shouldAskAgain(request: PreparedRequest, response: HttpResponse, tries: number): Promise<boolean> {
@@ -167,6 +176,7 @@ export class Call {
       if (sent !== null) this.#tellFailure(sent, error);
       throw error;
     }
+    this.#settings.note(carried.connection);
     const cookies = carried.headers['set-cookie'];
     if (cookies !== undefined) jar.store(request.url, cookies);
     const elapsed = performance.now() - started;
@@ -228,7 +238,7 @@ function proxyFor(url: URL, settings: WireSettings): string | null {
 }
 
 /** Closes a streamed body that was refused unread, and will not be sent. */
-function discard({ body }: PreparedRequest, { isBodyUnsent }: HttpResponse): void {
+function discard({ request: { body }, isBodyUnsent }: HttpResponse): void {
   if (!isBodyUnsent || body === null || typeof body === 'string' || !('destroy' in body)) return;
   (body as Readable).destroy();
 }

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { isSecretHeader, maskUrl } from '@cloudlane/transport';
 import type { HttpResponse } from './http-response.ts';
 import type { PreparedRequest } from './prepared-request.ts';
@@ -22,7 +23,8 @@ export interface RedirectRules {
 
 /** Whether an answer names another place for what was asked (RFC 9110 §15.4). */
 export function isRedirect(response: HttpResponse): boolean {
-  return REDIRECTS.has(response.status) && response.headers.location !== undefined;
+  // An empty one would lead to itself.
+  return REDIRECTS.has(response.status) && (response.headers.location ?? '') !== '';
 }
 
 // 300 leaves the choice to a human, 304 is no redirect, 305 and 306 are history.
@@ -52,11 +54,9 @@ export function readRedirection(
 }
 
 function readLocation(response: HttpResponse): URL {
-  // Node reads headers as latin1; what servers send beyond ASCII is UTF-8.
-  const location = Buffer.from(response.headers.location ?? '', 'latin1').toString('utf8');
   let url: URL;
   try {
-    url = new URL(location, response.url);
+    url = new URL(decodeLocation(response.headers.location ?? ''), response.url);
   } catch {
     throw new RedirectError(response, 'redirects to something that is no URL');
   }
@@ -64,7 +64,19 @@ function readLocation(response: HttpResponse): URL {
     throw new RedirectError(response, `redirects to ${url.protocol}, which is neither http nor https`);
   // RFC 9110 §10.2.2: a fragment is inherited.
   if (url.hash === '') url.hash = response.url.hash;
+  // Credentials of a URL are for its origin; a relative Location inherits them anyway.
+  if (url.origin === response.url.origin && url.username + url.password === '') {
+    url.username = response.url.username;
+    url.password = response.url.password;
+  }
   return url;
+}
+
+// Node reads headers as latin1. What servers send beyond ASCII is UTF-8; other bytes go back to them as they came.
+function decodeLocation(location: string): string {
+  const bytes = Buffer.from(location, 'latin1');
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  return location.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 // RFC 9110 §15.4.2–4: what every client does with POST, and what 303 means for all but HEAD.
@@ -81,21 +93,16 @@ function nextHeaders(
   const kept = Object.entries(headers).filter(([name]) => {
     const lower = name.toLowerCase();
     if (lower === 'host') return isSameOrigin;
-    if (OF_A_BODY.has(lower)) return keepsBody;
-    return isSameOrigin || !isSecretHeader(lower);
+    if (isOfBody(lower)) return keepsBody;
+    // Whether the proxy is still the same is for the caller to say.
+    return isSameOrigin || lower === 'proxy-authorization' || !isSecretHeader(lower);
   });
   return Object.fromEntries(kept);
 }
 
-const OF_A_BODY: ReadonlySet<string> = new Set([
-  'content-length',
-  'content-type',
-  'content-encoding',
-  'content-language',
-  'content-location',
-  'transfer-encoding',
-  'content-md5',
-  'digest',
-  'content-digest',
-  'expect',
-]);
+/** Whether a header, its name in lower case, tells of the body (RFC 9110 §15.4). */
+export function isOfBody(name: string): boolean {
+  return name.startsWith('content-') || OF_BODY.has(name);
+}
+
+const OF_BODY: ReadonlySet<string> = new Set(['transfer-encoding', 'trailer', 'digest', 'repr-digest', 'expect']);

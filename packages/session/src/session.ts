@@ -355,6 +355,7 @@ export class Session implements ResolvedBehaviour {
       cert: this.cert,
       transport: this.transport,
       observer: this.har,
+      note: this.#note,
     };
   }
 
@@ -404,13 +405,12 @@ export class Session implements ResolvedBehaviour {
     signal: AbortSignal | undefined,
     resettle: (options: RequestOptions) => CallSettings,
   ): Promise<HttpResponse> {
+    if (this.#isClosed) throw new SessionClosedError();
     const note = (response: HttpResponse): void => this.#noteAll(response);
     const axios = this.#axios?.instance;
     if (axios !== undefined && hasInterceptors(axios))
       return await new AxiosPassage({ settings, request, signal, resettle, note }).through(axios);
-    const response = await new Call(settings, signal).send(request);
-    this.#noteAll(response);
-    return response;
+    return await new Call(settings, signal).send(request);
   }
 
   #noteAll({ history, connection }: HttpResponse): void {
@@ -436,12 +436,12 @@ export class Session implements ResolvedBehaviour {
     return await this.#resettle({ ...defaults, headers: {}, params: {} }, args).send({ signal });
   }
 
-  #note(connection: ConnectionInfo | null): void {
+  readonly #note = (connection: ConnectionInfo | null): void => {
     if (connection === null) return;
     this.#connections.add(connection.id);
     if (this.#isClosed) this.transport.closeIdle(this.#connections);
     else if (this.#connections.size > MOST_CONNECTIONS) this.#forgetClosed();
-  }
+  };
 
   #forgetClosed(): void {
     const open = new Set(this.transport.connections.map(({ id }) => id));
