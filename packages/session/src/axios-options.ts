@@ -5,8 +5,8 @@ import type { QueryParams, RequestOptions } from './session-options.ts';
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-// What `session.axios` takes in a call's config, besides what `transport.axios` takes.
-type Taken = Omit<
+/** What `session.axios` takes in a call's config, besides what `transport.axios` takes. Axios' own options stay its own. */
+export type SessionAxiosOptions = Omit<
   RequestOptions,
   // axios has its own, or others for them.
   | ('headers' | 'params' | 'auth' | 'data' | 'timeout' | 'signal' | 'onUploadProgress' | 'onDownloadProgress')
@@ -15,10 +15,10 @@ type Taken = Omit<
 >;
 
 declare module '@cloudlane/transport' {
-  interface AxiosCallOptions extends Writable<Taken> {}
+  interface AxiosCallOptions extends Writable<SessionAxiosOptions> {}
 }
 
-const TAKEN: Readonly<Record<keyof Taken, true>> = {
+const TAKEN: Readonly<Record<keyof SessionAxiosOptions, true>> = {
   proxies: true,
   verify: true,
   cert: true,
