@@ -33,11 +33,11 @@ describe('a form whose files are all in memory', () => {
   const filesOf = (bytes: number) => ({ files: { f: ['f.bin', Buffer.alloc(bytes)] as const } });
 
   test('is made at once, so that it can be signed and sent again', () => {
-    expect(encodeContent(filesOf(1024))).toMatchObject({ body: expect.any(Uint8Array), renew: null });
+    expect(encode(filesOf(1024))).toMatchObject({ body: expect.any(Uint8Array), renew: null });
   });
 
   test('is a stream beyond a mebibyte', () => {
-    expect(encodeContent(filesOf(1024 * 1024)).body).toBeInstanceOf(Readable);
+    expect(encode(filesOf(1024 * 1024)).body).toBeInstanceOf(Readable);
   });
 });
 
