@@ -1,4 +1,4 @@
-import type { MapOptions, RequestSource } from './concurrency.ts';
+import { type MapOptions, mapRequests, type RequestSource } from './concurrency.ts';
 import type { HttpResponse } from './http-response.ts';
 import type { PreparedRequest } from './prepared-request.ts';
 import { Session } from './session.ts';
@@ -65,8 +65,13 @@ export const prepare: Readonly<
 };
 
 /** `Session.map`, in a session of its own. */
-export function map(requests: RequestSource, options?: MapOptions): Promise<(HttpResponse | Error)[]> {
-  return new Session().map(requests, options);
+export function map(requests: RequestSource, options?: MapOptions): Promise<(HttpResponse | Error)[]>;
+export function map<T>(
+  requests: RequestSource,
+  options: MapOptions<T> & Required<Pick<MapOptions<T>, 'each'>>,
+): Promise<(T | Error)[]>;
+export function map<T>(requests: RequestSource, options: MapOptions<T> = {}): Promise<(HttpResponse | T | Error)[]> {
+  return mapRequests(new Session(), requests, options);
 }
 
 /** `Session.imap`, in a session of its own. */

@@ -90,6 +90,8 @@ export class Call {
     discard(response);
     if (behaviour.prefetch) await response.content();
     const shown = hooks.has('response') ? await hooks.run('response', response) : response;
+    // Nobody else has it any more.
+    if (shown !== response && !response.bodyUsed) response.release();
     if (hooks.has('postRequest')) await hooks.run('postRequest', response.request, shown);
     return shown;
   }

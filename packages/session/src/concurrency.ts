@@ -22,13 +22,16 @@ export interface MapOptions<T = never> {
   /** Requests under way at once; Infinity for all. @defaultValue 64, for `imap` 2 */
   readonly size?: number | undefined;
   /**
-   * What a request that fails does: its error stands in the place of its answer, or the first one ends everything and
-   * aborts what is under way. @defaultValue 'settle'
+   * What a request that fails does: its error stands in the place of its answer, or the first one ends everything,
+   * aborts what is under way and waits until it is over. @defaultValue 'settle'
    */
   readonly onError?: 'settle' | 'throw' | undefined;
-  /** Whether bodies are read before their answers count as there. @defaultValue true */
+  /**
+   * Whether bodies are read before their answers count as there. If not, each answer holds a connection until it is read
+   * or released, and too many of them leave none for the rest. @defaultValue true
+   */
   readonly prefetch?: boolean | undefined;
-  /** Ends everything at once. */
+  /** Ends everything at once, but for what `each` is doing. */
   readonly signal?: AbortSignal | undefined;
   /**
    * Makes of each answer what is kept in its place, so that a million answers need not be in memory. Its failure counts as
@@ -49,12 +52,17 @@ export async function mapRequests<T>(
 }
 
 /** See `Session.imap`. */
-export async function* imapRequests(
+export function imapRequests(
   session: Session,
   requests: RequestSource,
   options: Omit<MapOptions, 'each'>,
 ): AsyncGenerator<HttpResponse | Error> {
-  for await (const { value } of new Batch<never>(session, options, 2).run(requests)) yield value;
+  checkSource(requests);
+  return valuesOf(new Batch<never>(session, options, 2).run(requests));
+}
+
+async function* valuesOf<T>(outcomes: AsyncIterable<Outcome<T>>): AsyncGenerator<HttpResponse | T | Error> {
+  for await (const { value } of outcomes) yield value;
 }
 
 interface Outcome<T> {
@@ -70,7 +78,11 @@ class Batch<T> {
   readonly #outcomes: Outcome<T>[] = [];
   /** One for each request under way. */
   readonly #aborts = new Set<AbortController>();
+  /** What must be over before the batch is: requests of its own, not what `each` does. */
+  readonly #answers = new Set<Promise<unknown>>();
   #isSourceDone = false;
+  /** Whether the source was asked for a request, which it may take any time to give. */
+  #isPulling = true;
   #failure: { readonly reason: unknown } | null = null;
   #onChange: () => void = () => {};
   #onRoom: () => void = () => {};
@@ -83,11 +95,12 @@ class Batch<T> {
   }
 
   async *run(requests: RequestSource): AsyncGenerator<Outcome<T>> {
+    checkSource(requests);
     const { signal } = this.#options;
     const stop = (): void => this.#fail(signal?.reason);
     signal?.throwIfAborted();
     signal?.addEventListener('abort', stop, { once: true });
-    void this.#feed(requests);
+    const fed = this.#feed(requests);
     try {
       for (;;) {
         const outcome = this.#outcomes.shift();
@@ -102,9 +115,9 @@ class Batch<T> {
       }
     } finally {
       signal?.removeEventListener('abort', stop);
-      this.#isSourceDone = true;
-      for (const abort of this.#aborts) abort.abort();
-      this.#onRoom();
+      this.#end();
+      await Promise.allSettled(this.#answers);
+      if (!this.#isPulling) await fed;
     }
   }
 
@@ -113,12 +126,14 @@ class Batch<T> {
     let index = 0;
     try {
       for await (const request of requests) {
+        this.#isPulling = false;
         // Whoever wanted the outcomes has gone, or one of them has ended it all.
         if (this.#isSourceDone) return;
         void this.#start(request, index);
         index += 1;
         while (this.#aborts.size + this.#outcomes.length >= this.#size && !this.#isSourceDone) await this.#room();
         if (this.#isSourceDone) return;
+        this.#isPulling = true;
       }
     } catch (error) {
       this.#fail(error);
@@ -142,26 +157,50 @@ class Batch<T> {
   }
 
   async #carry(request: ManyRequest, index: number, signal: AbortSignal): Promise<HttpResponse | T> {
-    const { each, prefetch = true, onError } = this.#options;
-    const response = await this.#prepare(request).send({ signal });
+    const { each } = this.#options;
+    const prepared = this.#prepare(request);
+    // One that was sent before is not ended with the batch, nor waited for then.
+    const isOurs = !prepared.isSent;
+    const answer = this.#answer(prepared, signal);
+    if (isOurs) this.#answers.add(answer);
+    const response = await answer.finally(() => this.#answers.delete(answer));
+    if (each === undefined) return response;
+    try {
+      return await each(response, index);
+    } finally {
+      if (!response.bodyUsed) response.release();
+    }
+  }
+
+  async #answer(request: PreparedRequest, signal: AbortSignal): Promise<HttpResponse> {
+    const { prefetch = true, onError } = this.#options;
+    const response = await request.send({ signal });
     if (response.error !== null && onError === 'throw') throw response.error;
     if (prefetch) await response.content();
-    if (each === undefined) return response;
-    const value = await each(response, index);
-    if (!response.bodyUsed) response.release();
-    return value;
+    return response;
   }
 
   #prepare(request: ManyRequest): PreparedRequest {
     if (request instanceof PreparedRequest) return request;
     if (typeof request === 'string' || request instanceof URL) return this.#session.prepare('GET', request);
+    if (typeof request !== 'object' || request === null)
+      throw new InvalidOptionError('requests', `yielded ${request}; it must be a URL, { url, … }, or prepared`);
     const { method = 'GET', url, ...options } = request;
     return this.#session.prepare(method, url, options);
   }
 
   #fail(reason: unknown): void {
     this.#failure ??= { reason };
+    // At once, though whoever takes the outcomes may be busy with one.
+    this.#end();
     this.#onChange();
+  }
+
+  /** No further request, and none of those under way. */
+  #end(): void {
+    this.#isSourceDone = true;
+    for (const abort of this.#aborts) abort.abort();
+    this.#onRoom();
   }
 
   #change(): Promise<void> {
@@ -175,6 +214,15 @@ class Batch<T> {
       this.#onRoom = resolve;
     });
   }
+}
+
+function checkSource(requests: unknown): void {
+  // Text can be iterated, too.
+  const isIterable =
+    typeof requests === 'object' &&
+    requests !== null &&
+    (Symbol.iterator in requests || Symbol.asyncIterator in requests);
+  if (!isIterable) throw new InvalidOptionError('requests', 'must be a list of requests, or another iterable of them');
 }
 
 function checkOptions({ size, onError, prefetch, each }: MapOptions<unknown>): void {

@@ -15,14 +15,14 @@ export interface PreparedRequestInit {
   readonly content: RequestContent;
 }
 
-/** Sends a request with all that goes with it; the signal takes the place of the call's own. */
+/** Sends a request with all that goes with it; the signal ends it as the call's own does. */
 export type Dispatch = (request: PreparedRequest, signal: AbortSignal | undefined) => Promise<HttpResponse>;
 
 /** How `PreparedRequest.send` sends. */
 export interface SendOptions {
   /** Sends it anew, with its body begun again, though it was sent before. @defaultValue false */
   readonly again?: boolean | undefined;
-  /** Instead of the one it was prepared with. */
+  /** Besides the one it was prepared with. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -68,6 +68,11 @@ export class PreparedRequest {
     return this.#renew !== null || body === null || typeof body === 'string' || body instanceof Uint8Array;
   }
 
+  /** Whether `send()` was called. */
+  get isSent(): boolean {
+    return this.#sent !== null;
+  }
+
   /**
    * Makes the body ready to be sent once more.
    * @throws BodyReplayError if it is a stream that nobody can begin again
@@ -83,7 +88,11 @@ export class PreparedRequest {
    */
   send({ again = false, signal }: SendOptions = {}): Promise<HttpResponse> {
     if (again && this.#sent !== null) {
-      this.renewBody();
+      try {
+        this.renewBody();
+      } catch (error) {
+        return Promise.reject(error);
+      }
       this.#sent = null;
     }
     this.#sent ??= this.#dispatch(this, signal);
