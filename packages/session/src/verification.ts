@@ -28,6 +28,8 @@ export interface VerificationSettings extends Verification {
  */
 export function resolveVerification(settings: VerificationSettings): Verification {
   const { tls, proxyTls, verify = true } = settings;
+  if (typeof verify !== 'boolean' && typeof verify !== 'string')
+    throw new InvalidOptionError('verify', 'must be true, false, or the path of a PEM file or of a directory of them');
   const cert = settings.cert ?? null;
   const bundle = readEnvironment(settings);
   const isBlind = settings.verify === true && tls?.verify === false;
@@ -38,6 +40,8 @@ export function resolveVerification(settings: VerificationSettings): Verificatio
   const key = JSON.stringify([verify, cert, bundle, numberOf(tls), numberOf(proxyTls), stamps]);
   const known = resolved.get(key);
   if (known) return known;
+  // The transport would name an option of its own.
+  if (typeof verify === 'string') readAuthorities(verify, 'verify');
   const authorities = readBundle(bundle);
   const made: Verification = {
     tls: {
