@@ -55,7 +55,14 @@ function testCookies(scheme: Scheme, { from }: ProxyKind, proxyUrl: () => string
 
   function newSession(cookies: Record<string, string> = {}): Session {
     const transport = closeAfterTest(new Transport());
-    return new Session({ transport, http_proxy: proxyUrl(), trustEnv: false, tls: { ca: ca.certificate }, cookies });
+    return new Session({
+      prefetch: true,
+      transport,
+      http_proxy: proxyUrl(),
+      trustEnv: false,
+      tls: { ca: ca.certificate },
+      cookies,
+    });
   }
 
   /** The Cookie header that a host sees. */

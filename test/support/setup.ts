@@ -1,6 +1,8 @@
 // Runs in every test file before its tests.
 import diagnostics from 'node:diagnostics_channel';
 import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, afterEach } from '@jest/globals';
 import { scrubProxyVariables } from './environment.ts';
 import { settleWarnings } from './hygiene.ts';
@@ -25,6 +27,19 @@ afterAll(async () => {
   const { credentialLeaks } = await import('@cloudlane/testing');
   const leaks = credentialLeaks();
   if (leaks.length > 0) throw new Error(`An origin saw what is for a proxy: ${JSON.stringify(leaks, null, 2)}`);
+});
+
+// An answer that was lost with its body unread warns of it when it is collected: here, not at some chance moment.
+afterAll(async () => {
+  if (!served) return;
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  // What the last test held is let go of only after it; what finalizers say comes a turn later.
+  for (let turn = 0; turn < 2; turn += 1) {
+    await setImmediate();
+    collect();
+    await setImmediate();
+  }
 });
 
 afterAll(async () => {
