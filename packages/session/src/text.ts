@@ -21,9 +21,9 @@ export function charsetOf(contentType: string | undefined): string | null {
  */
 export function decodeText(bytes: Uint8Array, encoding: string | null): string {
   const decoder = decoderOf(nameFor(encoding, bytes));
-  if (decoder.encoding === UTF_8) return decoder.decode(bytes);
+  if (decoder.encoding === UTF_8) return withoutMark(decoder.decode(bytes));
   // nodejs/node#56542: windows-1252 at once is decoded as ISO 8859-1, and 22 loses bytes; as a stream it is right.
-  return decode(decoder, bytes, STREAM) + decode(decoder);
+  return withoutMark(decode(decoder, bytes, STREAM) + decode(decoder));
 }
 
 /** `decodeText` for bytes that come in pieces: the pieces of text together are the same, however the bytes were cut. */
@@ -32,6 +32,7 @@ export class PiecewiseDecoder {
   #decoder: TextDecoder | null = null;
   /** Bytes which may be the beginning of a byte order mark. */
   #undecided: Uint8Array = NOTHING;
+  #isBeginning = true;
 
   /** @param encoding as for `decodeText` */
   constructor(encoding: string | null) {
@@ -41,19 +42,25 @@ export class PiecewiseDecoder {
 
   /** The text that is complete with these bytes; '' if a character is still cut. */
   decode(bytes: Uint8Array): string {
-    if (this.#decoder !== null) return decode(this.#decoder, bytes, STREAM);
+    if (this.#decoder !== null) return this.#begin(decode(this.#decoder, bytes, STREAM));
     const all = this.#undecided.length === 0 ? bytes : Buffer.concat([this.#undecided, bytes]);
     if (mayBecomeMark(all)) {
       this.#undecided = all;
       return '';
     }
-    return decode(this.#decide(all), all, STREAM);
+    return this.#begin(decode(this.#decide(all), all, STREAM));
   }
 
   /** What is left when no more bytes come. */
   end(): string {
-    if (this.#decoder !== null) return decode(this.#decoder);
-    return decode(this.#decide(this.#undecided), this.#undecided);
+    if (this.#decoder !== null) return this.#begin(decode(this.#decoder));
+    return this.#begin(decode(this.#decide(this.#undecided), this.#undecided));
+  }
+
+  #begin(text: string): string {
+    if (!this.#isBeginning || text === '') return text;
+    this.#isBeginning = false;
+    return withoutMark(text);
   }
 
   #decide(bytes: Uint8Array): TextDecoder {
@@ -88,12 +95,19 @@ function mayBecomeMark(bytes: Uint8Array): boolean {
   return bytes.length === 2 && first === 0xef && second === 0xbb;
 }
 
+// Node 24 drops a mark in the middle of a stream, too.
+const KEEPING_MARKS = { ignoreBOM: true } as const;
+
 function decoderOf(encoding: string): TextDecoder {
   try {
-    return new TextDecoder(encoding);
+    return new TextDecoder(encoding, KEEPING_MARKS);
   } catch {
-    return new TextDecoder(UTF_8);
+    return new TextDecoder(UTF_8, KEEPING_MARKS);
   }
+}
+
+function withoutMark(text: string): string {
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
 function decode(decoder: TextDecoder, bytes?: Uint8Array, options?: typeof STREAM): string {
