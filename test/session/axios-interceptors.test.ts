@@ -67,6 +67,8 @@ describe('every call of the session', () => {
     interceptors.response.use(fail);
     await expect(session.get(target.url)).rejects.toThrow('passed');
     interceptors.response.clear();
+    // An axios that could not send anything is not asked.
+    session.axios.defaults.adapter = 'http';
     await (await session.get(target.url)).content();
     expect(target.requests).toHaveLength(3);
   });
@@ -132,6 +134,38 @@ describe('a request interceptor', () => {
     expect(response.request.method).toBe('PATCH');
   });
 
+  test('changes one of them alone', async () => {
+    const target = await origin();
+    const session = newSession();
+    const id = session.axios.interceptors.request.use((config) => ({ ...config, method: 'put' }));
+    expect((await seenBy(await session.post(target.url, { data: 'text' }))).method).toBe('PUT');
+    session.axios.interceptors.request.eject(id);
+    session.axios.interceptors.request.use((config) => {
+      config.headers.set('X-A', '1');
+      return config;
+    });
+    const raw = { encodeUri: false } as const;
+    expect((await seenBy(await session.get(`${target.url}/{a}`, raw))).target).toBe('/{a}');
+    session.axios.interceptors.request.use((config) => ({ ...config, url: `${target.url}/{b}` }));
+    expect((await seenBy(await session.get(`${target.url}/a`, raw))).target).toBe('/{b}');
+    expect((await seenBy(await session.get(`${target.url}/a`))).target).toBe('/%7Bb%7D');
+  });
+
+  test('has the cookies looked up each time, also if a request is sent again', async () => {
+    const target = await origin();
+    const session = newSession({ cookies: { a: '1' } });
+    session.axios.interceptors.request.use((config) => {
+      // The first request goes out as it is.
+      if (target.requests.length > 0) config.headers.set('X-A', '1');
+      return config;
+    });
+    const prepared = session.prepare('GET', target.url);
+    await (await prepared.send()).content();
+    session.cookies.set('a', '2');
+    await (await prepared.send({ again: true })).content();
+    expect(target.requests.map(({ headers }) => headers.cookie)).toEqual(['a=1', 'a=2']);
+  });
+
   test('replaces a stream of known length', async () => {
     const target = await origin();
     const session = newSession();
@@ -147,6 +181,12 @@ describe('a request interceptor', () => {
     await (await session.get(target.url, { http_proxy: 'http://127.0.0.1:1' })).content();
     expect(chosen.hops).toHaveLength(1);
     expect(target.requests[0]?.headers.cookie).toBe('a=1');
+    session.axios.interceptors.request.clear();
+    session.axios.interceptors.request.use((config) => ({ ...config, cookies: { a: '2' } }));
+    // What it says nothing of is as the call has it.
+    await (await session.get(target.url, { http_proxy: chosen.url })).content();
+    expect(chosen.hops).toHaveLength(2);
+    expect(target.requests[1]?.headers.cookie).toBe('a=2');
   });
 
   test('that loses the config, or takes another way, ends the call before anything is sent', async () => {
@@ -199,6 +239,8 @@ describe('a response interceptor', () => {
     expect([response.status, await response.text()]).toEqual([200, 'new']);
     expect(target.requests.map(({ body }) => String(body))).toEqual(['body', 'body']);
     expect(through.hops).toHaveLength(2);
+    // The first answer, which nobody has read, holds no connection.
+    await until(() => session.transport.connections.every(({ state }) => state === 'IDLE'));
     const once = session.post(target.url, { data: new Blob(['body']).stream() });
     expect(await failureOf(once, BodyReplayError)).toMatchObject({ code: 'ERR_BODY_REPLAY' });
   });

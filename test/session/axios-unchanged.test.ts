@@ -55,6 +55,11 @@ const FEATURES: Readonly<Record<string, Feature>> = {
   'a POST without a body': { method: 'POST' },
   JSON: { method: 'POST', options: () => ({ json: { a: 1 } }) },
   'a form': { method: 'POST', options: () => ({ data: { a: 'b c' } }) },
+  'text that says it is JSON': {
+    method: 'POST',
+    options: () => ({ data: ' not json ', headers: { 'Content-Type': 'application/json' } }),
+  },
+  'a part of more bytes': { method: 'POST', options: () => ({ data: new Uint8Array([65, 66, 67]).subarray(1) }) },
   'empty text': { method: 'POST', options: () => ({ data: '' }) },
   'bytes, without a type': { method: 'PUT', options: () => ({ data: Buffer.from('bytes') }) },
   'a stream': { method: 'PUT', options: () => ({ data: Readable.from(['a', 'b']) }) },

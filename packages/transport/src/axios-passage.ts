@@ -16,10 +16,7 @@ export interface PassedRequest {
 
 /** Whether interceptors are registered on this axios. */
 export function hasInterceptors({ interceptors }: AxiosInstance): boolean {
-  return [interceptors.request, interceptors.response].some(({ handlers = [] }) =>
-    // What eject() leaves behind.
-    handlers.some((handler) => handler !== null),
-  );
+  return [interceptors.request, interceptors.response].some(({ handlers = [] }) => handlers.length > 0);
 }
 
 /**
