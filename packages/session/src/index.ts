@@ -1,5 +1,5 @@
 export { get, head, imap, map, options, patch, post, prepare, put, remove as delete, request } from './api.ts';
-export { type Auth, AuthBase, HTTPBasicAuth } from './auth.ts';
+export { type Auth, AuthBase, HTTPBasicAuth, HTTPProxyAuth } from './auth.ts';
 export type { SessionAxiosOptions } from './axios-options.ts';
 export { type BearerTokens, HTTPBearerAuth } from './bearer-auth.ts';
 export type { ManyRequest, MapOptions, RequestSource, RequestSpec } from './concurrency.ts';
