@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { type LabOrigin, startOrigin } from '@cloudlane/testing';
+import { type LabOrigin, type OriginOptions, startOrigin } from '@cloudlane/testing';
 import { use } from '../support/resources.ts';
 import { SECRETS } from '../support/secrets.ts';
 
@@ -30,6 +30,7 @@ export interface DigestSettings {
   readonly redirects?: Readonly<Record<string, string>>;
   /** What a 401 waits for. */
   readonly hold?: () => Promise<void>;
+  readonly tls?: OriginOptions['tls'];
 }
 
 export interface DigestOffer {
@@ -68,7 +69,7 @@ const STATUSES: Readonly<Record<string, number>> = { right: 200, wrong: 401, sta
 export async function digestOrigin(settings: DigestSettings = {}): Promise<DigestOrigin> {
   const guard = new Guard(settings);
   const handler = (request: IncomingMessage, response: ServerResponse) => guard.serve(request, response);
-  const origin = await use(startOrigin({ handler }));
+  const origin = await use(startOrigin({ handler, ...(settings.tls && { tls: settings.tls }) }));
   return { url: origin.url, origin, seen: guard.seen, answers: guard.answers };
 }
 

@@ -63,9 +63,10 @@ export class HookChain {
   /** @throws InvalidOptionError if there is no such hook, or it is no function */
   constructor(session: Session, defaults: Hooks, call: Hooks | undefined, errors: 'warn' | 'throw') {
     this.#session = session;
+    checkHooks(defaults);
+    if (call !== undefined) checkHooks(call);
     this.#hooks = call === undefined ? defaults : mergeHooks(defaults, call);
     this.#errors = errors;
-    checkHooks(this.#hooks);
   }
 
   has(name: HookName): boolean {
@@ -110,8 +111,10 @@ export class HookChain {
 /** @throws InvalidOptionError if there is no such hook, or it is no function */
 export function checkHooks(hooks: Hooks): void {
   if (hooks === NO_HOOKS) return;
+  if (typeof hooks !== 'object' || hooks === null)
+    throw new InvalidOptionError('hooks', `must be an object with ${Object.keys(CHECKS).join(', ')}`);
   for (const [name, hook] of Object.entries(hooks)) {
-    if (!(name in CHECKS))
+    if (!Object.hasOwn(CHECKS, name))
       throw new InvalidOptionError(`hooks.${name}`, `is unknown; write ${Object.keys(CHECKS).join(', ')}`);
     const list: readonly unknown[] = [hook ?? []].flat();
     if (list.some((each) => typeof each !== 'function'))

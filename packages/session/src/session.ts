@@ -44,7 +44,14 @@ import { checkProxyTls, isMap, type ProxySetting, readSetting, refuseBoth } from
 import { encodeContent } from './request-content.ts';
 import { SessionAxios } from './session-axios.ts';
 import { SessionClosedError } from './session-errors.ts';
-import type { ClientCertificate, Cookies, QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
+import type {
+  ClientCertificate,
+  Cookies,
+  QueryParams,
+  RequestData,
+  RequestOptions,
+  SessionOptions,
+} from './session-options.ts';
 import { VERSION } from './version.ts';
 
 /** Query parameters that can be written to. */
@@ -120,7 +127,7 @@ export class Session implements ResolvedBehaviour {
       har,
       ...behaviour
     } = defaults;
-    for (const name of Object.keys(behaviour)) if (!(name in DEFAULT_BEHAVIOUR)) refuseUnknown(name);
+    for (const name of Object.keys(behaviour)) if (!Object.hasOwn(DEFAULT_BEHAVIOUR, name)) refuseUnknown(name);
     // An environment that is broken harms the request that needs it; the rest is refused at once.
     resolveRoute(ANYWHERE, { noProxy, trustEnv, env: {} });
     this.#ownsTransport = transport === undefined && (maxSockets !== undefined || maxIdleSockets !== undefined);
@@ -422,16 +429,18 @@ export class Session implements ResolvedBehaviour {
     defaults: Defaults,
     settings: CallSettings,
     options: RequestOptions,
-    { method, url, headers, body }: PreparedRequest,
+    request: PreparedRequest,
     signal: AbortSignal | undefined,
   ): Promise<HttpResponse> {
     const { json: _, files: __, params: ___, ...rest } = options;
+    const { method, headers } = request;
+    const data = dataOf(request);
     const args = await settings.hooks.run('args', {
       ...rest,
       method,
-      url,
+      url: writtenUrl(request),
       headers,
-      ...(body !== null && { data: body }),
+      ...(data !== null && { data }),
     });
     return await this.#resettle({ ...defaults, headers: {}, params: {} }, args).send({ signal });
   }
@@ -451,6 +460,23 @@ export class Session implements ResolvedBehaviour {
   static {
     printAs<Session>(Session.prototype, (session) => ({ Session: session.toJSON() }));
   }
+}
+
+/** The body; one that can be begun again as the function that does so. */
+function dataOf(request: PreparedRequest): RequestData | null {
+  const { body } = request;
+  if (body === null || typeof body === 'string' || body instanceof Uint8Array || !request.canRenewBody) return body;
+  let isBegun = false;
+  return () => {
+    if (isBegun) request.renewBody();
+    isBegun = true;
+    return request.body ?? '';
+  };
+}
+
+/** The URL, with the target in it that is to go out as it was written. */
+function writtenUrl({ url, target }: PreparedRequest): URL | string {
+  return target === null ? url : `${new URL('/', url).href.slice(0, -1)}${target}`;
 }
 
 /** The defaults for a call that will read them again, after its hook: what may be written to until then is copied. */
