@@ -80,8 +80,9 @@ export class Call {
     if (fromJar.has(request)) next.setHeader('Cookie', null);
     if (!redirection.keepsBody) discard(response);
     if (!redirection.isSameOrigin) for (const name of this.#fromAuth) next.setHeader(name, null);
-    // What was meant for one proxy is not for another.
-    if (proxyFor(request.url, wire) !== proxyFor(next.url, wire)) next.setHeader('Proxy-Authorization', null);
+    // What was meant for one proxy is not for another; an origin never sees it.
+    const isSameProxy = proxyFor(request.url, wire) === proxyFor(next.url, wire);
+    next.setHeader(FOR_PROXY, (isSameProxy && request.header(FOR_PROXY)) || null);
     return next;
   }
 
@@ -230,6 +231,8 @@ const fromJar = new WeakMap<PreparedRequest, string>();
 export function dropJarCookies(from: PreparedRequest, made: PreparedRequest): void {
   if (fromJar.has(from) && made.header('Cookie') === fromJar.get(from)) made.setHeader('Cookie', null);
 }
+
+const FOR_PROXY = 'Proxy-Authorization';
 
 // As many as Digest needs whose first nonce is unknown and whose second is stale.
 const MOST_TRIES = 3;
