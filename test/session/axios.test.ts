@@ -10,7 +10,7 @@ import {
   SessionClosedError,
   VERSION,
 } from '@cloudlane/session';
-import { ConnectError, TimeoutError } from '@cloudlane/transport';
+import { ACCEPTED_ENCODINGS, ConnectError, TimeoutError } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import axiosOfOthers, { AxiosError, CanceledError } from 'axios';
 import { expectWarning } from '../support/hygiene.ts';
@@ -117,9 +117,9 @@ describe('defaults of the session', () => {
       headers['accept-encoding'],
     ]);
     expect(seen.slice(0, 3)).toEqual([
-      [`cloudlane/${VERSION}`, '*/*', 'gzip, deflate, br'],
+      [`cloudlane/${VERSION}`, '*/*', ACCEPTED_ENCODINGS],
       ['mine', 'text/a', undefined],
-      ['derived', 'text/b', 'gzip, deflate, br'],
+      ['derived', 'text/b', ACCEPTED_ENCODINGS],
     ]);
     const names = target.requests[1]?.rawHeaders.filter((_, index) => index % 2 === 0) ?? [];
     expect(new Set(names.map((name) => name.toLowerCase())).size).toBe(names.length);
