@@ -156,6 +156,7 @@ describe('R43 proxies by scheme and host', () => {
   test.each<[what: string, options: object]>([
     ['both names of one setting', { proxies: {}, http_proxy: null }],
     ['a URL in proxies', { proxies: 'http://proxy.example' }],
+    ['an empty value', { proxies: { http: '' } }],
     ['options in proxies', { proxies: { url: 'http://proxy.example' } }],
     ['a key that can never match', { proxies: { ftp: 'http://proxy.example' } }],
     ['a key for a port of all', { proxies: { 'all://a.example:1': 'http://proxy.example' } }],

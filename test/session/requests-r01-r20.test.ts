@@ -12,7 +12,7 @@ import { describe, expect, test } from '@jest/globals';
 import { expectWarning } from '../support/hygiene.ts';
 import { closeAfterTest } from '../support/resources.ts';
 import { PROCESS_TIMEOUT, runScript } from '../transport/child-process.ts';
-import { ca, certificate, failureOf, newTransport, origin, proxy, until } from '../transport/lab.ts';
+import { ca, certificate, failureOf, newTransport, origin, proxy, socks, until } from '../transport/lab.ts';
 import { answering, newGate, overRoutes, redirecting, seenBy, writeFiles } from './lab.ts';
 
 function basic(username: string, password: string): string {
@@ -175,8 +175,8 @@ describe('R2 cookies persist, each for its host, path, scheme and time', () => {
       expect(target.requests.map(({ headers }) => headers.cookie)).toEqual(['past=before', 'kept=1']);
     });
 
-    test('of a public suffix or another domain is refused', async () => {
-      const target = await route.origin(setting('suffix=1; Domain=com', 'foreign=1; Domain=api.example'));
+    test('of another domain is refused', async () => {
+      const target = await route.origin(setting('foreign=1; Domain=api.example'));
       const session = await route.session();
       await session.get(`${target.url}/set`);
       expect([...session.cookies]).toEqual([]);
@@ -192,6 +192,25 @@ describe('R2 cookies persist, each for its host, path, scheme and time', () => {
       expect(target.requests.map(({ headers }) => headers.cookie)).toEqual([undefined, 'hop=1']);
     });
   });
+});
+
+describe('R2 cookies of a domain', () => {
+  test.each(['forward', 'socks'] as const)(
+    'are for all hosts below it, those of a public suffix for none: %s',
+    async (way) => {
+      const hosts = { 'shop.co.uk': '127.0.0.1', 'www.shop.co.uk': '127.0.0.1' };
+      const A = await (way === 'socks' ? socks({ hosts }) : proxy('http', { hosts }));
+      const cookies = ['shop=1; Domain=shop.co.uk', 'suffix=1; Domain=co.uk', 'host=1'];
+      const target = await origin('http', {
+        handler: (_, response) => void response.setHeader('Set-Cookie', cookies).end(),
+      });
+      const session = new Session({ transport: newTransport(), http_proxy: A.url });
+      for (const host of ['shop.co.uk', 'www.shop.co.uk']) await session.get(target.url.replace('127.0.0.1', host));
+      await session.get(target.url.replace('127.0.0.1', 'shop.co.uk'));
+      const seen = target.requests.map(({ headers }) => headers.cookie);
+      expect(seen).toEqual([undefined, 'shop=1', 'shop=1; host=1']);
+    },
+  );
 });
 
 describe('R3 a session has every method of the main API', () => {
