@@ -17,7 +17,7 @@ const GROWTH_PER_REQUEST = 36;
 /** Bytes: what is under way differs from one measurement to the next. */
 const UNDER_WAY = SIZE * 8 * 1024;
 /** Bytes: answer, request and headers are some twenty objects; a stream or a socket among them would be many more. */
-const MOST_PER_ANSWER = 16 * 1024;
+const MOST_PER_ANSWER = 8 * 1024;
 
 test(
   `${count(REQUESTS)} requests from a generator: all in order, ${SIZE} at once, and the heap stays flat`,
