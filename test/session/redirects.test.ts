@@ -182,7 +182,7 @@ describe('from https to http', () => {
 /** Where a redirect can lead away from an origin to another. */
 const AWAY = ['host', 'port', 'scheme'] as const;
 
-/** Redirects from A:/from to B:/via and back to A:/to, where B differs from A in one thing. */
+/** Redirects from A:/from to B:/via and B:/side, and back to A:/to and A:/end, where B differs from A in one thing. */
 async function roundTrip(
   route: RouteLab,
   how: (typeof AWAY)[number],
@@ -190,26 +190,22 @@ async function roundTrip(
 ): Promise<{ home: LabOrigin; seen: () => { place: string; headers: Readonly<Record<string, unknown>> }[] }> {
   const scheme = how === 'scheme' ? (route.scheme === 'http' ? 'https' : 'http') : route.scheme;
   const requests: { place: string; headers: Readonly<Record<string, unknown>> }[] = [];
-  const record =
-    (place: string, location?: () => string): OriginHandler =>
-    async (request, response) => {
-      requests.push({ place: `${place}${request.url}`, headers: request.headers });
-      const next = request.url === '/to' ? undefined : location?.();
-      if (next !== undefined) response.writeHead(307, { Location: next, ...(place === 'A' && onFrom) });
-      response.end();
-    };
-  const away: LabOrigin | null =
-    how === 'host'
-      ? null
-      : await route.origin(
-          record('B', () => `${home.url}/to`),
-          scheme,
-        );
-  const home: LabOrigin = await route.origin((request, response) => {
-    const isAway = request.headers.host?.startsWith('localhost');
-    const next = isAway ? `${home.url}/to` : `${away?.url ?? home.url.replace('127.0.0.1', 'localhost')}/via`;
-    return record(isAway ? 'B' : 'A', () => next)(request, response);
-  });
+  const next = (path: string): string | undefined =>
+    ({
+      '/from': `${away?.url ?? home.url.replace('127.0.0.1', 'localhost')}/via`,
+      '/via': '/side',
+      '/side': `${home.url}/to`,
+      '/to': '/end',
+    })[path];
+  const handler: OriginHandler = ({ url = '', headers, socket }, response) => {
+    const isAway = headers.host?.startsWith('localhost') || socket.localPort === away?.port;
+    requests.push({ place: `${isAway ? 'B' : 'A'}${url}`, headers });
+    const location = next(url);
+    if (location !== undefined) response.writeHead(307, { Location: location, ...(url === '/from' && onFrom) });
+    response.end();
+  };
+  const away: LabOrigin | null = how === 'host' ? null : await route.origin(handler, scheme);
+  const home: LabOrigin = await route.origin(handler);
   return { home, seen: () => requests };
 }
 
@@ -232,7 +228,9 @@ describe('to another origin', () => {
       expect(names).toEqual([
         ['A/from', NAMES],
         ['B/via', ['x-harmless']],
+        ['B/side', ['x-harmless']],
         ['A/to', ['x-harmless']],
+        ['A/end', ['x-harmless']],
       ]);
     });
 
@@ -247,7 +245,7 @@ describe('to another origin', () => {
       });
       await session.get(`${home.url}/from`, { cookies: { call: '1' } });
       const names = ['x-auth-token', 'cookie', 'x-pizza'];
-      expect(seen().map((request) => names.filter((name) => name in request.headers))).toEqual([names, [], []]);
+      expect(seen().map((request) => names.filter((name) => name in request.headers))).toEqual([names, [], [], [], []]);
       expect(seen()[0]?.headers.cookie).toBe('session=1; call=1');
     });
 
@@ -256,7 +254,8 @@ describe('to another origin', () => {
       await (await route.session(options)).get(`${home.url}/from`);
       const cookies = seen().map((request) => request.headers.cookie);
       // RFC 6265 §8.5: ports do not keep cookies apart.
-      expect(cookies).toEqual([undefined, how === 'host' ? undefined : 'jar=1', 'jar=1']);
+      const onB = how === 'host' ? undefined : 'jar=1';
+      expect(cookies).toEqual([undefined, onB, onB, 'jar=1', 'jar=1']);
     });
 
     test.each(AWAY)('(%s) auth is not asked again', async (how) => {
@@ -264,7 +263,7 @@ describe('to another origin', () => {
       const asked: string[] = [];
       const session = await route.session({ ...options, auth: ({ url }) => void asked.push(url.pathname) });
       await session.get(`${home.url}/from`);
-      expect([asked, seen().length]).toEqual([['/from'], 3]);
+      expect([asked, seen().length]).toEqual([['/from'], 5]);
     });
 
     test('a Host header of the caller does not go; on the same origin it does', async () => {
@@ -279,6 +278,19 @@ describe('to another origin', () => {
   });
 
   overRoutes((route) => {
+    test('cookies of the jar are looked up for each of them', async () => {
+      const target = await route.origin(({ url }, response) => {
+        const [cookie, location] = { '/1': ['a=2', '/2'], '/2': ['a=; Max-Age=0', '/3'] }[url ?? ''] ?? [];
+        if (cookie !== undefined) response.writeHead(302, { 'Set-Cookie': cookie, Location: location });
+        response.end();
+      });
+      const session = await route.session();
+      session.cookies.set('a', '1', { url: target.url });
+      session.cookies.set('first', '1', { url: target.url, path: '/1' });
+      await session.get(`${target.url}/1`);
+      expect(target.requests.map(({ headers }) => headers.cookie)).toEqual(['first=1; a=1', 'a=2', undefined]);
+    });
+
     test('on the same origin all of it goes along', async () => {
       const target = await route.origin(redirecting({ '/from': [302, '/to'] }));
       const session = await route.session({ auth: (request) => request.setHeader('X-Pizza', '1') });
