@@ -193,7 +193,12 @@ export class Exchange {
 
   #sent(): void {
     const { body, length, onUploadProgress } = this.#plan;
-    if (body !== null && isBuffered(body) && length !== null) onUploadProgress?.(length, length);
+    try {
+      if (body !== null && isBuffered(body) && length !== null) onUploadProgress?.(length, length);
+    } catch (error) {
+      // What the caller's function throws ends the request, as it does while a stream is sent; not the process.
+      this.#stop(error);
+    }
     this.#resolveSent();
     if (this.#response !== null) return;
     this.#attempt.phase = 'response';
