@@ -74,7 +74,7 @@ function check(behaviour: ResolvedBehaviour): void {
   }
   if (hookErrors !== 'warn' && hookErrors !== 'throw')
     throw new InvalidOptionError('hookErrors', "must be 'warn' or 'throw'");
-  if (verbose !== null && !isWritable('to' in verbose ? verbose.to : verbose))
+  if (verbose !== null && !isWritable(typeof verbose === 'object' && 'to' in verbose ? verbose.to : verbose))
     throw new InvalidOptionError('verbose', 'must be a writable stream, or { to: a writable stream }');
   if (debug !== null && debug !== 'curl' && debug.format !== 'curl')
     throw new InvalidOptionError('debug', "must be 'curl', or { format: 'curl', … }");

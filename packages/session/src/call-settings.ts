@@ -87,6 +87,8 @@ export function settleCall(defaults: Defaults, options: RequestOptions): CallSet
     trustEnv,
   });
   const proxy = chooseSetting(defaults.proxy, options);
+  const timeout = mergeTimeouts(defaults.timeout, options.timeout);
+  if (options.timeout !== undefined) transport.check({ timeout });
   // Spelled out, as copies of whole objects are slow, and this is done for every call.
   return {
     behaviour,
@@ -104,7 +106,7 @@ export function settleCall(defaults: Defaults, options: RequestOptions): CallSet
       system,
       tls: verification.tls,
       proxyTls: verification.proxyTls,
-      timeout: mergeTimeouts(defaults.timeout, options.timeout),
+      timeout,
       onUploadProgress: options.onUploadProgress,
       keepAlive: behaviour.keepAlive ? undefined : false,
     },
