@@ -43,6 +43,10 @@ describe.each([
 
 test.each([
   ['https://u:p@x.example/a', 'https://u:***@x.example/a'],
+  ['https://:p@x.example/a', 'https://:***@x.example/a'],
+  // A user name alone is usually an access token.
+  ['https://token@x.example/a', 'https://***@x.example/a'],
+  ['https://token@x.example/?a=1#part', 'https://***@x.example/?a=1'],
   ['https://x.example/a#part', 'https://x.example/a'],
   ['https://x.example/?a=1&access_token=x&b=2', 'https://x.example/?a=1&access_token=***&b=2'],
   [
@@ -68,4 +72,32 @@ test('headers that authorize are masked', () => {
     ...Object.fromEntries(Object.keys(headers).map((name) => [name, '***'])),
     Accept: 'all',
   });
+});
+
+test.each([
+  ['Location', 'https://u:p@x.example/?access_token=x&b=2', 'https://u:***@x.example/?access_token=***&b=2'],
+  ['location', '/there?a=1&X-Amz-Signature=x#part', '/there?a=1&X-Amz-Signature=***#part'],
+  ['location', '//token@x.example/', '//***@x.example/'],
+  ['location', 'https://u:p@ss@x.example/', 'https://u:***@x.example/'],
+  ['location', 'https://app.example/#access_token=x&state=1', 'https://app.example/#access_token=***&state=1'],
+  ['Content-Location', '/a?sig=x', '/a?sig=***'],
+  ['Referer', 'https://u:@x.example/?a=1', 'https://***@x.example/?a=1'],
+  [
+    'link',
+    '<https://x.example/?page_token=x>; rel=next, <https://u:p@x.example/>; rel=last',
+    '<https://x.example/?page_token=***>; rel=next, <https://u:***@x.example/>; rel=last',
+  ],
+  ['Refresh', '0; url=https://u:p@x.example/?token=x', '0; url=https://u:***@x.example/?token=***'],
+  ['refresh', '0; url = "https://u:p@x.example/"', '0; url = "https://u:***@x.example/"'],
+  ['location', ['/?sig=x', '/?a=1'], ['/?sig=***', '/?a=1']],
+  ['X-Note', 'https://x.example/?sig=x', 'https://x.example/?sig=x'],
+  ['Age', 1, 1],
+])('the header %s: %j is shown as %j', (name, value, shown) => {
+  expect(maskHeaders({ [name]: value })).toEqual({ [name]: shown });
+});
+
+test('headers of any length are masked at once', () => {
+  const long = 64 * 1024;
+  for (const part of [' ', '=', '//', '?a', '&', '<', 'a', 'http:', '=  "'])
+    maskHeaders({ location: part.repeat(long / part.length), link: `<${part.repeat(long / part.length)}` });
 });

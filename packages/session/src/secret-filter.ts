@@ -1,10 +1,5 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
-import { isSecretField, isSecretHeader, MASK } from '@cloudlane/transport';
-
-// Headers that hold URLs, and these may be signed.
-const URL_HEADER = /^(location|content-location|referer|refresh|link)$/i;
-// Of URLs at the start of a text, and those that follow < or =, as in Link and Refresh.
-const USERINFO = /((?:^|[<=])(?:[a-z][a-z\d+.-]*:)?\/\/)([^/?#@\s<>]*)@/gi;
+import { hasUrls, isSecretField, isSecretHeader, MASK, maskForm, maskUrlsIn } from '@cloudlane/transport';
 
 /** Replaces secrets by `***`, but for those that were asked for by name. */
 export class SecretFilter {
@@ -35,7 +30,7 @@ export class SecretFilter {
 
   header(name: string, value: string): string {
     if (isSecretHeader(name)) return this.shows(name) ? value : MASK;
-    return URL_HEADER.test(name) ? this.url(value) : value;
+    return hasUrls(name) ? this.url(value) : value;
   }
 
   /** The value of a parameter or field, decoded. */
@@ -50,36 +45,11 @@ export class SecretFilter {
 
   /** URLs in a text: without their passwords, and without the values of parameters that sign or authorize. */
   url(text: string): string {
-    if (this.showsAll) return text;
-    const withoutPassword = text.replaceAll(
-      USERINFO,
-      (_all, before, userinfo) => `${before}${hidePassword(userinfo)}@`,
-    );
-    return this.#pairs(withoutPassword, /([?&])([^=&?#\s<>]*)=[^&#\s<>]*/g);
+    return this.showsAll ? text : maskUrlsIn(text, (name) => this.hides(name));
   }
 
   /** The pairs of a form (application/x-www-form-urlencoded). */
   pairs(text: string): string {
-    return this.#pairs(text, /(^|&)([^=&]*)=[^&]*/g);
-  }
-
-  #pairs(text: string, pattern: RegExp): string {
-    return text.replaceAll(pattern, (pair, separator, name) =>
-      this.hides(decode(name)) ? `${separator}${name}=${MASK}` : pair,
-    );
-  }
-}
-
-// A user name without a password is usually an access token.
-function hidePassword(userinfo: string): string {
-  const colon = userinfo.indexOf(':');
-  return colon === -1 ? MASK : `${userinfo.slice(0, colon)}:${MASK}`;
-}
-
-function decode(name: string): string {
-  try {
-    return decodeURIComponent(name.replaceAll('+', ' '));
-  } catch {
-    return name;
+    return maskForm(text, (name) => this.hides(name));
   }
 }

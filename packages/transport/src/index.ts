@@ -43,7 +43,7 @@ export {
 export type { ForeignAgents } from './foreign-agents.ts';
 export { HttpConnection, type HttpConnectionRequest, type TunnelOptions } from './http-connection.ts';
 export { HttpConnectionResponse } from './http-connection-response.ts';
-export { MASK, maskHeaders, maskUrl } from './masking.ts';
+export { hasUrls, MASK, maskForm, maskHeaders, maskUrl, maskUrlsIn } from './masking.ts';
 export { onAbort } from './on-abort.ts';
 export { parseUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';

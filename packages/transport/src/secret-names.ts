@@ -1,15 +1,20 @@
 // In any part of a name: wherever it stands, a secret is meant.
 const SECRET_PART =
-  /pass(word|wd|phrase|code)|pwd|secret|token(?!s)|credential|signature|authori[sz]ation|assertion|verifier|cookie|session_?id|(api|access|private)_?-?key/i;
+  /pass(word|wd|phrase|code)|pwd|secret|token(?!s)|credential|signature|authori[sz]ation|assertion|verifier|cookie|session[_-]?id|(api|access|private)[_-]?key/i;
 // As a whole word only: "keyboard" and "design" are none.
 const SECRET_WORD: ReadonlySet<string> = new Set(['key', 'keys', 'pass', 'pin', 'otp', 'sig', 'auth']);
 
 // The key of an idempotent request is none, and must reach whoever carries it out.
-const SECRET_HEADER = /authorization|cookie|token|secret|password|signature|api-?key|(?<!idempotency)-key$/i;
+const NO_SECRET_HEADER = /(^|-)idempotency-key$/i;
+// Of a field they are a number, as in max_tokens.
+const TOKENS = /tokens/i;
 
-/** Whether a header's value authorizes, and so must not be shown, nor sent to anybody but the one it is meant for. */
+/**
+ * Whether a header's value authorizes, and so must not be shown, nor sent to anybody but the one it is meant for: every
+ * name that means a secret as a field does so as a header.
+ */
 export function isSecretHeader(name: string): boolean {
-  return SECRET_HEADER.test(name);
+  return (isSecretField(name) || TOKENS.test(name)) && !NO_SECRET_HEADER.test(name);
 }
 
 /**
