@@ -109,6 +109,23 @@ describe('an AxiosError with its cause', () => {
     expect(error.cause).toMatchObject({ code: 'Z_DATA_ERROR' });
   });
 
+  test('a body in more codings than are undone, with its count; and its connection is freed', async () => {
+    const codings = Array(6).fill('gzip').join();
+    const server = await origin('http', {
+      handler: ({ url }, response) => {
+        response.writeHead(200, { 'Content-Encoding': codings }).write('x');
+        if (url === '/whole') response.end();
+      },
+    });
+    const transport = newTransport();
+    const error = await failureOf(transport.axios.get(server.url, { http_proxy: null }), AxiosError);
+    expect(error).toMatchObject({ code: 'ERR_BAD_RESPONSE', message: expect.stringContaining('in 6 content codings') });
+    expect(error.cause).toMatchObject({ code: 'ERR_TOO_MANY_CODINGS' });
+    await expectNothingLeft(transport);
+    const asItIs = { http_proxy: null, decompress: false };
+    expect((await transport.axios.get(`${server.url}/whole`, asItIs)).data).toBe('x');
+  });
+
   test('but a call that was wrong is told as it is', async () => {
     const { axios } = newTransport();
     await failureOf(axios.get('http://x.example', { http_proxy: 'http://127.0.0.1:port' }), InvalidProxyUrlError);

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import zlib, { deflateRawSync, deflateSync, gzipSync, type ZlibOptions } from 'node:zlib';
-import { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault } from '@cloudlane/transport';
+import { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault, TooManyCodingsError } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import { until } from './lab.ts';
 
@@ -85,6 +85,30 @@ describe.each<[string, (text: string | Buffer, options?: ZlibOptions) => Buffer]
 
 test.each(['gzip', 'deflate', 'br', 'zstd'])('a body of %s with no bytes is empty', async (coding) => {
   expect(await text(decodeBody(Readable.from([]), coding))).toBe('');
+});
+
+describe('codings one over the other', () => {
+  const times = (count: number, coding = 'gzip'): string => Array(count).fill(coding).join(', ');
+
+  test('are undone up to five of them', async () => {
+    let body: Buffer = Buffer.from(TEXT);
+    for (let layer = 0; layer < 5; layer += 1) body = gzipSync(body);
+    expect(await text(decodeBody(inOne(body), `${times(5)}, ${times(2000, 'identity')}`))).toBe(TEXT);
+  });
+
+  test.each([times(6), times(2000), `${times(5)}, unknown`])('of %.60s are too many', async (codings) => {
+    const source = inOne(gzipSync(TEXT));
+    const error: unknown = await text(decodeBody(source, codings)).catch((reason) => reason);
+    const count = codings.split(',').length;
+    const message = `the body is in ${count} content codings, one over the other; at most 5 are undone`;
+    expect(error).toMatchObject({ name: 'TooManyCodingsError', code: 'ERR_TOO_MANY_CODINGS', message });
+    expect([error instanceof TooManyCodingsError, isDecodingFault(error)]).toEqual([true, true]);
+    await until(() => source.destroyed);
+  });
+
+  test('do not matter where there is no body', async () => {
+    expect(await text(decodeBody(Readable.from([]), times(6)))).toBe('');
+  });
 });
 
 test('what is understood is what is accepted', () => {

@@ -95,9 +95,3 @@ test.each([
 ])('the header %s: %j is shown as %j', (name, value, shown) => {
   expect(maskHeaders({ [name]: value })).toEqual({ [name]: shown });
 });
-
-test('headers of any length are masked at once', () => {
-  const long = 64 * 1024;
-  for (const part of [' ', '=', '//', '?a', '&', '<', 'a', 'http:', '=  "'])
-    maskHeaders({ location: part.repeat(long / part.length), link: `<${part.repeat(long / part.length)}` });
-});

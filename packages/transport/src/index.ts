@@ -8,7 +8,7 @@ export { hasInterceptors, type PassedRequest, passInterceptors, writtenByAxios }
 export { readCertificates } from './certificate-files.ts';
 export { type Challenge, parseChallenges } from './challenges.ts';
 export { ConnectionInfo, type ConnectionKind, type ConnectionState, type TlsFacts } from './connection-info.ts';
-export { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault, readAll } from './content-encoding.ts';
+export { ACCEPTED_ENCODINGS, decodeBody, isDecodingFault, readAll, TooManyCodingsError } from './content-encoding.ts';
 export { defaultAuthorities } from './default-authorities.ts';
 export type {
   ConnectionEvent,
