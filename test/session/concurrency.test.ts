@@ -407,12 +407,18 @@ describe('R26 size is how many are under way at once', () => {
       ['map', 64],
       ['imap', 2],
     ] as const)('%s has a size of %d unless told', async (way, size) => {
-      const { target, most } = await counting(route, size, size + 6);
+      const gate = newGate();
+      const target = await route.origin(async (_, response) => {
+        await gate.opened;
+        response.end();
+      });
       const session = await route.session();
       const requests = urls(target, size + 6);
-      if (way === 'map') await session.map(requests);
-      else await collect(session.imap(requests));
-      expect([most(), target.requests.length]).toEqual([size, size + 6]);
+      const answers = way === 'map' ? session.map(requests) : collect(session.imap(requests));
+      await target.waitForRequests(size);
+      expect(session.transport.connections).toHaveLength(size);
+      gate.open();
+      expect(await answers).toHaveLength(size + 6);
     });
 
     test('imap yields what is there first', async () => {
@@ -462,6 +468,9 @@ describe('R26 size is how many are under way at once', () => {
       expect(target.requests).toHaveLength(3);
       await answers.next();
       await target.waitForRequests(4);
+      await nothingUnderWay(session);
+      for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+      expect(target.requests).toHaveLength(4);
       await answers.return?.();
     });
 
@@ -498,6 +507,13 @@ describe('R26 size is how many are under way at once', () => {
       // Aborted before it began: the source is not even looked at.
       await expect(session.map(source(), { signal: controller.signal })).rejects.toBe(reason);
       expect(target.requests).toHaveLength(3);
+    });
+
+    test('a signal is let go of at the end', async () => {
+      const target = await route.origin(echoTarget);
+      const { signal } = new AbortController();
+      await (await route.session()).map(urls(target, 3), { signal });
+      expect(getEventListeners(signal, 'abort')).toHaveLength(0);
     });
 
     test('a signal ends what imap has under way although nobody takes an answer', async () => {
@@ -550,6 +566,7 @@ describe('R26 size is how many are under way at once', () => {
       await target.waitForRequests(1);
       const controller = new AbortController();
       const sending = session.map([request], { signal: controller.signal });
+      await nextTurn();
       controller.abort();
       await expect(sending).rejects.toBe(controller.signal.reason);
       gate.open();
@@ -653,6 +670,22 @@ describe('R26 size is how many are under way at once', () => {
       await expect(session.map(source())).rejects.toThrow('no more');
       await nothingUnderWay(session);
       await Promise.all(abandoned);
+    });
+
+    test('a source that takes its time to end is waited for', async () => {
+      const { target, abandoned } = await breaking(route, 0);
+      let isOver = false;
+      const source = async function* (): AsyncGenerator<string> {
+        try {
+          for (;;) yield `${target.url}/broken`;
+        } finally {
+          for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+          isOver = true;
+        }
+      };
+      const session = await route.session();
+      await failureOf(session.map(source(), { onError: 'throw', size: 1 }), ResetError);
+      expect([isOver, abandoned.length]).toEqual([true, 0]);
     });
 
     test('a source that gives nothing for long does not keep map from ending', async () => {
