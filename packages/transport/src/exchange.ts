@@ -200,7 +200,7 @@ export class Exchange {
       this.#stop(error);
     }
     this.#resolveSent();
-    if (this.#response !== null) return;
+    if (this.#response !== null || this.#isOver) return;
     this.#attempt.phase = 'response';
     this.#awaitFirstByte();
   }

@@ -124,6 +124,26 @@ export function checkNames(options: object, call: keyof typeof KNOWN): void {
   }
 }
 
+/** @throws InvalidOptionError if one of these cannot be used: each would fail much later, and without a name */
+export function checkCall({
+  method,
+  signal,
+  onUploadProgress,
+}: Pick<TransportRequest, 'method' | 'signal' | 'onUploadProgress'>): void {
+  if (method !== undefined && typeof method !== 'string')
+    throw new InvalidOptionError('method', "must be a string, such as 'GET'");
+  if (signal !== undefined && !isAbortSignal(signal)) throw new InvalidOptionError('signal', 'must be an AbortSignal');
+  if (onUploadProgress !== undefined && typeof onUploadProgress !== 'function')
+    throw new InvalidOptionError('onUploadProgress', 'must be a function');
+}
+
+// By what it can do: one of another realm is no instance of ours.
+function isAbortSignal(value: unknown): boolean {
+  return SIGNAL_METHODS.every((name) => typeof Object(value)[name] === 'function');
+}
+
+const SIGNAL_METHODS = ['addEventListener', 'removeEventListener', 'throwIfAborted'];
+
 /** @throws InvalidOptionError if `keepAlive` is neither true nor false, or a header of the caller's says otherwise */
 export function checkKeepAlive({ keepAlive, headers = {} }: Pick<TransportRequest, 'keepAlive' | 'headers'>): void {
   if (typeof keepAlive !== 'boolean') throw new InvalidOptionError('keepAlive', 'must be true or false');

@@ -16,6 +16,7 @@ import { chooseRoute } from './route-choice.ts';
 import { resolveTimeouts } from './timeouts.ts';
 import type { TlsOptions } from './tls.ts';
 import {
+  checkCall,
   checkKeepAlive,
   checkNames,
   type OpenOptions,
@@ -78,6 +79,7 @@ export class Transport {
    */
   async send(request: TransportRequest): Promise<TransportResponse> {
     checkNames(request, 'send');
+    checkCall(request);
     const url = parseUrl(request.url);
     const origin = originOf(url);
     const { route, explain } = chooseRoute(url, request, this.#options);
