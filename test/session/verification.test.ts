@@ -1,5 +1,6 @@
 // Whose certificates a session takes, and which it shows: rows R9 to R12 of Requests' "Advanced usage".
-import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InvalidOptionError } from '@cloudlane/proxy';
@@ -320,6 +321,91 @@ describe('R11 verify', () => {
     await utimes(files('changing'), new Date(), new Date(1_000));
     expect(await trustedBy(session)).toEqual(['session']);
   });
+
+  test.each(['verify', 'env'])('reads a directory again once one of its files has changed: of %s', async (place) => {
+    const directory = files(`changing of ${place}`);
+    const file = join(directory, 'a.pem');
+    await mkdir(directory);
+    await symlink(join(directory, 'loop'), join(directory, 'loop'));
+    const session = newSession(place === 'env' ? { env: { SSL_CERT_FILE: directory } } : { verify: directory });
+    await writeFile(file, authorities.call.certificate);
+    expect(await trustedBy(session)).toEqual(['call']);
+    const before = await stat(directory);
+    await writeFile(file, authorities.session.certificate);
+    await utimes(file, new Date(), new Date(1_000));
+    expect((await stat(directory)).mtimeMs).toBe(before.mtimeMs);
+    expect(await trustedBy(session)).toEqual(['session']);
+  });
+});
+
+describe('a file that cannot be used fails the calls alone that need it:', () => {
+  const BROKEN: readonly (readonly [what: string, options: () => SessionOptions, option: string])[] = [
+    ['a variable', () => ({ env: { REQUESTS_CA_BUNDLE: files('nothing') } }), 'env:REQUESTS_CA_BUNDLE'],
+    ['more authorities', () => ({ env: { NODE_EXTRA_CA_CERTS: files('nothing') } }), 'env:NODE_EXTRA_CA_CERTS'],
+    ['verify', () => ({ env: {}, verify: files('nothing') }), 'verify'],
+    ['cert', () => ({ env: {}, cert: files('nothing') }), 'cert'],
+  ];
+
+  test.each(BROKEN)('%s, to http by every way', async (_, options) => {
+    const plain = await origin();
+    for (const way of ['direct', 'http', 'socks']) {
+      const { http_proxy } = await openWay(way);
+      const session = newSession({ http_proxy, ...options() }, { tls: {}, proxyTls: {} });
+      expect((await session.get(plain.url)).status).toBe(200);
+    }
+    expect(plain.requests).toHaveLength(3);
+  });
+
+  test.each(BROKEN)('%s, where http redirects to https', async (_, options, option) => {
+    const secure = await origin('https');
+    const handler = (_request: unknown, response: ServerResponse): void =>
+      void response.writeHead(302, { Location: secure.url }).end();
+    const plain = await origin('http', { handler });
+    // What is asked for must not give way to what the transport trusts. Beside that, no variable counts.
+    const session = newSession(options(), { tls: option.startsWith('env:') ? {} : { ca: ca.certificate } });
+    for (const again of [1, 2]) {
+      await expect(session.get(plain.url)).rejects.toMatchObject({ code: 'ERR_INVALID_OPTION', option });
+      expect(plain.requests).toHaveLength(again);
+    }
+    expect(secure.connectionCount).toBe(0);
+  });
+
+  test.each(BROKEN.slice(0, 2))('%s, where an https proxy must be verified', async (_, options, option) => {
+    const [plain, A] = [await origin(), await proxy('https')];
+    const session = newSession({ http_proxy: A.url, verify: false, ...options() });
+    await expect(session.get(plain.url)).rejects.toMatchObject({ code: 'ERR_INVALID_OPTION', option });
+    expect(A.connectionCount).toBe(0);
+    expect((await session.get(plain.url, { http_proxy: null })).status).toBe(200);
+  });
+
+  test('a variable, beside verify: false', async () => {
+    const target = await origin('https');
+    expectInsecure(target.url);
+    const session = newSession({ env: { REQUESTS_CA_BUNDLE: files('nothing') } });
+    expect((await session.get(target.url, { verify: false })).status).toBe(200);
+    await expect(session.get(target.url)).rejects.toMatchObject({ option: 'env:REQUESTS_CA_BUNDLE' });
+  });
+
+  test('a variable, beside authorities of verify', async () => {
+    const target = await origin('https');
+    const session = newSession({ env: { REQUESTS_CA_BUNDLE: files('nothing') } });
+    expect((await session.get(target.url, { verify: files('lab') })).status).toBe(200);
+  });
+
+  test('and no call once it can be used', async () => {
+    const env = { REQUESTS_CA_BUNDLE: files('late') };
+    const session = newSession({ env });
+    await expect(session.get(origins.env.url)).rejects.toMatchObject({ option: 'env:REQUESTS_CA_BUNDLE' });
+    await writeFile(files('late'), authorities.env.certificate);
+    expect((await session.get(origins.env.url)).status).toBe(200);
+  });
+
+  test('a link to itself', async () => {
+    await symlink(files('loop'), files('loop'));
+    const session = newSession({ verify: files('loop') });
+    expect((await failureOf(session.get(origins.env.url), InvalidOptionError)).option).toBe('verify');
+    expect((await session.get((await origin()).url)).status).toBe(200);
+  });
 });
 
 describe('an https proxy', () => {
@@ -399,6 +485,21 @@ describe('cert', () => {
       [null, 3],
       ['me', 1],
     ]);
+  });
+
+  test('null takes those of tls away', async () => {
+    const { target } = await setUp();
+    const { cert, key } = await ca.issue({ names: ['me'], client: true });
+    const passphrase = 'for nothing';
+    const session = newSession({ tls: { ca: ca.certificate, cert, key, passphrase } });
+    await session.get(target.url);
+    await session.get(target.url, { cert: null });
+    session.cert = null;
+    await session.get(target.url);
+    await session.get(target.url, { cert: files('you.pem') });
+    session.cert = undefined;
+    await session.get(target.url);
+    expect(target.requests.map(({ clientCertificate }) => clientCertificate)).toEqual(['me', null, null, 'you', 'me']);
   });
 
   test('whose file is written anew is read again, and takes no old connection', async () => {

@@ -1,4 +1,5 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Environment, InvalidOptionError } from '@cloudlane/proxy';
 import { defaultAuthorities, readCertificates, type TlsOptions } from '@cloudlane/transport';
 import type { ClientCertificate } from './session-options.ts';
@@ -24,36 +25,57 @@ export interface VerificationSettings extends Verification {
  * Authorities are those of `verify`, else of the TLS options, else of the environment (REQUESTS_CA_BUNDLE,
  * SSL_CERT_FILE, CURL_CA_BUNDLE; for https proxies too), else Node's own. NODE_EXTRA_CA_CERTS names more of them.
  *
- * @throws InvalidOptionError naming the option or variable whose file cannot be used
+ * A file that cannot be used is told by the request that needs it: its TLS options then throw InvalidOptionError when
+ * they are read. Other requests, to http:// URLs for instance, do without.
+ *
+ * @throws InvalidOptionError if `verify` or `cert` can never be used
  */
 export function resolveVerification(settings: VerificationSettings): Verification {
   const { tls, proxyTls, verify = true } = settings;
   if (typeof verify !== 'boolean' && typeof verify !== 'string')
     throw new InvalidOptionError('verify', 'must be true, false, or the path of a PEM file or of a directory of them');
-  const cert = settings.cert ?? null;
+  if (settings.cert !== undefined) checkCertificate(settings.cert);
+  const cert = settings.cert === null && tls?.cert === undefined ? undefined : settings.cert;
   const bundle = readEnvironment(settings);
   const isBlind = settings.verify === true && tls?.verify === false;
-  if (verify === true && cert === null && bundle === NO_BUNDLE && !isBlind) return settings;
-  const stamps = [bundle.path, bundle.extra, ...[cert ?? []].flat(), typeof verify === 'string' ? verify : null].map(
-    stampOf,
-  );
-  const key = JSON.stringify([verify, cert, bundle, numberOf(tls), numberOf(proxyTls), stamps]);
+  if (verify === true && cert === undefined && bundle === NO_BUNDLE && !isBlind) return settings;
+  const files = [bundle.path, bundle.extra, ...[cert ?? []].flat(), typeof verify === 'string' ? verify : null];
+  const stamps = files.map((path) => path && stampOf(path));
+  const key = JSON.stringify([verify, cert ?? [cert === null], bundle, numberOf(tls), numberOf(proxyTls), stamps]);
   const known = resolved.get(key);
   if (known) return known;
-  // The transport would name an option of its own.
-  if (typeof verify === 'string') readAuthorities(verify, 'verify');
-  const authorities = readBundle(bundle);
-  const made: Verification = {
-    tls: {
-      ...withAuthorities(isBlind ? { ...tls, verify: true } : tls, verify, authorities),
-      ...readClientCertificate(cert),
-    },
-    proxyTls: withAuthorities(proxyTls, true, authorities),
+  const base = withCertificate(isBlind ? { ...tls, verify: true } : tls, cert);
+  const made = {
+    tls: orRefusal(() => ({ ...withAuthorities(base, verify, bundle), ...readClientCertificate(cert) })),
+    proxyTls: orRefusal(() => withAuthorities(proxyTls, true, bundle)),
   };
+  // What is wrong with a file may be mended without a trace.
+  if (made.tls instanceof Refusal || made.proxyTls instanceof Refusal) return made;
   // A program that gives every call a certificate of its own must not collect them.
   if (resolved.size >= MOST) resolved.clear();
   resolved.set(key, made);
   return made;
+}
+
+/** TLS options that cannot be had; whoever reads or copies them hears why. Never the default ones in their place. */
+class Refusal implements TlsOptions {
+  declare readonly verify: never;
+
+  constructor(error: InvalidOptionError) {
+    const get = (): never => {
+      throw error;
+    };
+    Object.defineProperty(this, 'verify', { get, enumerable: true });
+  }
+}
+
+function orRefusal(make: () => TlsOptions | undefined): TlsOptions | undefined {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof InvalidOptionError) return new Refusal(error);
+    throw error;
+  }
 }
 
 const resolved = new Map<string, Verification>();
@@ -72,9 +94,27 @@ function numberOf(options: TlsOptions | undefined): number {
   return lastNumber;
 }
 
-function stampOf(path: string | null): string | null {
-  const stat = path === null ? undefined : statSync(path, { throwIfNoEntry: false });
-  return stat === undefined ? null : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+/** Another one when the file was written, or one of the directory. */
+function stampOf(path: string): string {
+  const stat = statOf(path);
+  const files = stat?.isDirectory() ? namesIn(path).map((name) => statOf(join(path, name))) : [];
+  return [stat, ...files].map((each) => each && `${each.ino} ${each.size} ${each.mtimeMs} ${each.ctimeMs}`).join();
+}
+
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
 }
 
 /** What the environment says of authorities. */
@@ -117,18 +157,40 @@ function readAuthorities(path: string, source: string): Buffer[] {
 function withAuthorities(
   options: TlsOptions | undefined,
   verify: boolean | string,
-  authorities: TlsOptions,
+  bundle: Bundle,
 ): TlsOptions | undefined {
   if (verify !== true) {
+    // The transport would name an option of its own.
+    if (verify !== false) readAuthorities(verify, 'verify');
     const { ca: _, ...rest } = options ?? {};
     return { ...rest, verify };
   }
   const isSettled = options !== undefined && (options.ca !== undefined || (options.verify ?? true) !== true);
-  return isSettled ? options : { ...options, ...authorities };
+  return isSettled ? options : { ...options, ...readBundle(bundle) };
 }
 
-function readClientCertificate(cert: ClientCertificate | null): TlsOptions {
-  if (cert === null) return {};
+/** Without the certificate of the options, if another is to take its place, or none. */
+function withCertificate(
+  options: TlsOptions | undefined,
+  cert: ClientCertificate | null | undefined,
+): TlsOptions | undefined {
+  if (cert === undefined) return options;
+  const { cert: _, key: __, passphrase: ___, ...rest } = options ?? {};
+  return rest;
+}
+
+function checkCertificate(cert: unknown): void {
+  const paths: readonly unknown[] = [cert].flat();
+  const isPair = !Array.isArray(cert) || cert.length === 2;
+  if (cert === null || (isPair && paths.every((path) => typeof path === 'string'))) return;
+  throw new InvalidOptionError(
+    'cert',
+    'must be the path of a PEM file, a list of those of certificate and key, or null',
+  );
+}
+
+function readClientCertificate(cert: ClientCertificate | null | undefined): TlsOptions {
+  if (cert === undefined || cert === null) return {};
   const [certificate, key] = typeof cert === 'string' ? [cert, cert] : cert;
   return { cert: readPem(certificate), key: readPem(key) };
 }
