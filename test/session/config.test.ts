@@ -323,7 +323,9 @@ describe('R17 trustEnv', () => {
   test.each([true, false])('%s: proxies and authorities of the environment', async (trustEnv) => {
     const [target, A] = await Promise.all([origin('https'), proxy()]);
     const env = { https_proxy: A.url, REQUESTS_CA_BUNDLE: '/nowhere/ca.pem' };
-    const session = new Session({ transport: newTransport(), env, trustEnv, prefetch: true });
+    // Beside authorities of the transport's, those of the environment are not looked at.
+    const transport = newTransport(trustEnv ? { tls: {} } : {});
+    const session = new Session({ transport, env, trustEnv, prefetch: true });
     const sending = session.get(target.url);
     if (trustEnv)
       await expect(sending).rejects.toMatchObject({ message: expect.stringContaining('REQUESTS_CA_BUNDLE') });

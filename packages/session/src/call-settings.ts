@@ -11,6 +11,7 @@ import { type Auth, type Authorizer, readAuth } from './auth.ts';
 import { BEHAVIOUR_NAMES, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
 import type { CookieJar } from './cookie-jar.ts';
 import { curlObserver } from './curl.ts';
+import { checkRecord } from './given-values.ts';
 import { HookChain, type Hooks } from './hooks.ts';
 import { mergeTimeouts } from './merge.ts';
 import { chooseSetting, type ProxySetting } from './proxy-setting.ts';
@@ -89,6 +90,8 @@ export function settleCall(defaults: Defaults, options: RequestOptions): CallSet
   const proxy = chooseSetting(defaults.proxy, options);
   const timeout = mergeTimeouts(defaults.timeout, options.timeout);
   if (options.timeout !== undefined) transport.check({ timeout });
+  if (options.cookies !== undefined)
+    checkRecord(options.cookies, 'cookies', 'an object of names and values; a CookieJar is the session’s');
   // Spelled out, as copies of whole objects are slow, and this is done for every call.
   return {
     behaviour,
@@ -100,7 +103,7 @@ export function settleCall(defaults: Defaults, options: RequestOptions): CallSet
     wire: {
       http_proxy: proxy?.value,
       source: proxy?.source,
-      noProxy: options.noProxy ?? noProxy,
+      noProxy: chooseBypass(options.noProxy, noProxy),
       env,
       trustEnv,
       system,
@@ -124,7 +127,13 @@ export function routeSettings(
 ): RouteSettings {
   const proxy = chooseSetting(setting, options);
   const { noProxy, ...rest } = environment;
-  return { ...rest, noProxy: options.noProxy ?? noProxy, http_proxy: proxy?.value, source: proxy?.source };
+  return { ...rest, noProxy: chooseBypass(options.noProxy, noProxy), http_proxy: proxy?.value, source: proxy?.source };
+}
+
+function chooseBypass(own: RequestOptions['noProxy'], base: RequestOptions['noProxy']): RequestOptions['noProxy'] {
+  const chosen = own === undefined ? base : own;
+  if (chosen === null) throw new InvalidOptionError('noProxy', 'is null; write [] for none, or leave it out');
+  return chosen;
 }
 
 const NO_OBSERVERS: readonly WireObserver[] = [];

@@ -225,7 +225,24 @@ function checkSource(requests: unknown): void {
   if (!isIterable) throw new InvalidOptionError('requests', 'must be a list of requests, or another iterable of them');
 }
 
-function checkOptions({ size, onError, prefetch, each }: MapOptions<unknown>): void {
+function releaseUnread(value: unknown): void {
+  if (value instanceof HttpResponse && !value.bodyUsed) value.release();
+}
+
+const OPTIONS: ReadonlySet<string> = new Set([
+  'size',
+  'onError',
+  'prefetch',
+  'signal',
+  'each',
+] satisfies (keyof MapOptions)[]);
+
+function checkOptions(options: MapOptions<unknown>): void {
+  for (const name of Object.keys(options)) {
+    if (!OPTIONS.has(name))
+      throw new InvalidOptionError(name, `there is no such option; write ${[...OPTIONS].join(', ')}`);
+  }
+  const { size, onError, prefetch, each } = options;
   if (size !== undefined && size !== Number.POSITIVE_INFINITY && !(Number.isInteger(size) && size >= 1))
     throw new InvalidOptionError('size', 'must be a whole number from 1, or Infinity');
   if (onError !== undefined && onError !== 'settle' && onError !== 'throw')

@@ -25,6 +25,7 @@ import {
   type SetCookieOptions,
   standsInFor,
 } from './cookie-rules.ts';
+import { checkRecord } from './given-values.ts';
 import type { Cookies } from './session-options.ts';
 
 /**
@@ -41,9 +42,10 @@ export class CookieJar implements Iterable<CookieInfo> {
   /**
    * @param cookies without a host: they go to the origin of each call, and to no other that it redirects to. A name
    * that begins with `__Secure-` or `__Host-` goes over https only.
-   * @throws InvalidOptionError naming the cookie that cannot be sent
+   * @throws InvalidOptionError naming the cookie that cannot be sent, or if they are no object of cookies
    */
   constructor(cookies: Cookies = {}) {
+    checkRecord(cookies, 'cookies', 'an object of names and values, or a CookieJar');
     for (const [name, value] of Object.entries(cookies)) if (value != null) this.set(name, value);
   }
 

@@ -40,6 +40,16 @@ function textOf(name: string, value: unknown): string {
   );
 }
 
-function isFieldValue(value: unknown): value is FieldValue {
+/** Whether a value is the text of one field, or has one. */
+export function isFieldValue(value: unknown): value is FieldValue {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+}
+
+/** Says what a value is, never what is in it. */
+export function whatIs(value: unknown): string {
+  if (Array.isArray(value)) return 'is a list';
+  if (typeof value === 'string') return 'is text';
+  if (value instanceof Promise) return 'is a promise, which was not awaited';
+  if (typeof value !== 'object' || value === null) return `is ${value === null ? 'null' : `a ${typeof value}`}`;
+  return `is of the class ${value.constructor?.name ?? 'Object'}`;
 }

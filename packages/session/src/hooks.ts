@@ -1,6 +1,8 @@
 import { types } from 'node:util';
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { checkRecord } from './given-values.ts';
 import { HttpResponse } from './http-response.ts';
+import { readHeaders, readParams } from './merge.ts';
 import { PreparedRequest } from './prepared-request.ts';
 import type { Session } from './session.ts';
 import type { RequestOptions } from './session-options.ts';
@@ -61,11 +63,11 @@ export class HookChain {
   readonly #session: Session;
 
   /** @throws InvalidOptionError if there is no such hook, or it is no function */
-  constructor(session: Session, defaults: Hooks, call: Hooks | undefined, errors: 'warn' | 'throw') {
+  constructor(session: Session, defaults: Hooks | null, call: Hooks | null | undefined, errors: 'warn' | 'throw') {
     this.#session = session;
     checkHooks(defaults);
     if (call !== undefined) checkHooks(call);
-    this.#hooks = call === undefined ? defaults : mergeHooks(defaults, call);
+    this.#hooks = call === undefined ? (defaults ?? NO_HOOKS) : mergeHooks(defaults, call);
     this.#errors = errors;
   }
 
@@ -81,6 +83,7 @@ export class HookChain {
    */
   async run<K extends HookName>(name: K, data: HookData[K], response?: HttpResponse): Promise<HookData[K]> {
     const context = { session: this.#session, ...(response && { response }) };
+    if (name === 'args') makePlain(data);
     let current = data;
     for (const hook of listOf<HookData[K]>(this.#hooks[name] as HookList<HookData[K]>)) {
       const returned = await this.#call(name, () => hook(current, context));
@@ -109,10 +112,9 @@ export class HookChain {
 }
 
 /** @throws InvalidOptionError if there is no such hook, or it is no function */
-export function checkHooks(hooks: Hooks): void {
-  if (hooks === NO_HOOKS) return;
-  if (typeof hooks !== 'object' || hooks === null)
-    throw new InvalidOptionError('hooks', `must be an object with ${Object.keys(CHECKS).join(', ')}`);
+export function checkHooks(hooks: Hooks | null): void {
+  if (hooks === NO_HOOKS || hooks === null) return;
+  checkRecord(hooks, 'hooks', `an object with ${Object.keys(CHECKS).join(', ')}`);
   for (const [name, hook] of Object.entries(hooks)) {
     if (!Object.hasOwn(CHECKS, name))
       throw new InvalidOptionError(`hooks.${name}`, `is unknown; write ${Object.keys(CHECKS).join(', ')}`);
@@ -125,7 +127,15 @@ export function checkHooks(hooks: Hooks): void {
 /** Not a hook. */
 export const NO_HOOKS: Hooks = Object.freeze({});
 
-function mergeHooks(defaults: Hooks, call: Hooks): Hooks {
+/** Without their containers, which spread would lose without a word. */
+function makePlain(args: object): void {
+  const { headers, params }: Pick<RequestOptions, 'headers' | 'params'> = args;
+  if (headers) Reflect.set(args, 'headers', readHeaders(headers));
+  if (params) Reflect.set(args, 'params', readParams(params));
+}
+
+function mergeHooks(defaults: Hooks | null, call: Hooks | null): Hooks {
+  if (call === null) return NO_HOOKS;
   const given = Object.entries(call).filter(([, hook]) => hook !== undefined);
   return { ...defaults, ...Object.fromEntries(given) };
 }

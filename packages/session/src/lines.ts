@@ -21,7 +21,7 @@ export const MAX_LINE_LENGTH: number = 2 ** 24;
  * Cuts a stream into lines without their ends, the same ones however the stream is chunked. A line is delivered as soon
  * as its end was received, and the last one at the end of the stream, if it is not empty. U+2028 and its like are text:
  * JSON lines may contain them. For `encoding` see `decodeText`.
- * @throws InvalidOptionError at once for an empty `delimiter` or a wrong `maxLength`; while iterating, for a line beyond
+ * @throws InvalidOptionError at once for an option that is unknown or cannot be used; while iterating, for a line beyond
  *   `maxLength`, after the lines before it
  */
 export function splitLines(
@@ -29,14 +29,27 @@ export function splitLines(
   options: LinesOptions & { readonly encoding: string | null },
 ): AsyncGenerator<string> {
   const { delimiter, maxLength = MAX_LINE_LENGTH } = options;
-  if (delimiter === '') throw new InvalidOptionError('delimiter', 'it is empty; leave it out to have lines of text');
-  if (!(maxLength >= 1)) throw new InvalidOptionError('maxLength', 'it must be a number of 1 or more, or Infinity');
+  checkOptions(options);
   const line = new Line(maxLength);
   return cutLines(
     chunks,
     options,
     delimiter === undefined ? new NewlineCutter(line) : new DelimiterCutter(line, delimiter),
   );
+}
+
+const NAMES: ReadonlySet<string> = new Set(['skipEmpty', 'delimiter', 'maxLength', 'encoding']);
+
+function checkOptions(options: LinesOptions): void {
+  const { skipEmpty = false, delimiter = '\n', maxLength = MAX_LINE_LENGTH } = options;
+  for (const name of Object.keys(options))
+    if (!NAMES.has(name))
+      throw new InvalidOptionError(name, 'there is no such option of lines; write skipEmpty, delimiter or maxLength');
+  if (typeof skipEmpty !== 'boolean') throw new InvalidOptionError('skipEmpty', 'it must be true or false');
+  if (typeof delimiter !== 'string') throw new InvalidOptionError('delimiter', 'it must be text');
+  if (delimiter === '') throw new InvalidOptionError('delimiter', 'it is empty; leave it out to have lines of text');
+  if (typeof maxLength !== 'number' || !(maxLength >= 1))
+    throw new InvalidOptionError('maxLength', 'it must be a number of 1 or more, or Infinity');
 }
 
 async function* cutLines(

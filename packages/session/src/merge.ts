@@ -1,19 +1,48 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
 import type { RequestHeaders, Timeouts } from '@cloudlane/transport';
+import { isFieldValue, whatIs } from './form.ts';
+import { checkRecord } from './given-values.ts';
+import { headerRecord } from './header-record.ts';
 import type { RequestContent } from './request-content.ts';
 import type { QueryParams } from './session-options.ts';
 
-/** Lays headers over others without regard to spelling. null takes one away. */
-export function mergeHeaders(...layers: readonly (RequestHeaders | undefined)[]): Record<string, string> {
+/**
+ * Lays headers over others without regard to spelling. null takes one away.
+ * @throws InvalidOptionError naming the header whose value no header can carry
+ */
+export function mergeHeaders(
+  ...layers: readonly (RequestHeaders | Headers | null | undefined)[]
+): Record<string, string> {
   const merged = new Map<string, [name: string, value: string]>();
   for (const layer of layers) {
-    for (const [name, value] of Object.entries(layer ?? {})) {
+    if (layer === undefined || layer === null) continue;
+    for (const [name, value] of Object.entries(readHeaders(layer))) {
       if (value === undefined) continue;
       if (value === null) merged.delete(name.toLowerCase());
-      else merged.set(name.toLowerCase(), [name, Array.isArray(value) ? value.join(', ') : String(value)]);
+      else merged.set(name.toLowerCase(), [name, headerText(name, value)]);
     }
   }
-  return Object.fromEntries(merged.values());
+  const record = headerRecord<string>({});
+  for (const [name, value] of merged.values()) record[name] = value;
+  return record;
+}
+
+/** Headers as a plain object. @throws InvalidOptionError if they are neither that nor the platform's Headers */
+export function readHeaders(headers: RequestHeaders | Headers): RequestHeaders {
+  if (isHeaders(headers)) return Object.fromEntries(headers);
+  checkRecord(headers, 'headers', "an object such as { Accept: 'text/plain' }, or Headers");
+  return headers;
+}
+
+// Also those of the package undici.
+function isHeaders(headers: object): headers is Headers {
+  return headers instanceof Headers || Object.prototype.toString.call(headers) === '[object Headers]';
+}
+
+function headerText(name: string, value: unknown): string {
+  if (Array.isArray(value)) return value.map((each) => headerText(name, each)).join(', ');
+  if (isFieldValue(value)) return String(value);
+  throw new InvalidOptionError(`headers.${name}`, `${whatIs(value)}; write text, a number, or a list of them`);
 }
 
 /**
@@ -23,7 +52,7 @@ export function mergeHeaders(...layers: readonly (RequestHeaders | undefined)[])
 export function mergeContentHeaders(
   defaults: RequestHeaders,
   content: RequestContent,
-  call: RequestHeaders | undefined,
+  call: RequestHeaders | Headers | null | undefined,
 ): Record<string, string> {
   const merged = mergeHeaders(defaults, content.headers, call);
   const type = content.headers['Content-Type'] ?? '';
@@ -37,7 +66,7 @@ export function mergeContentHeaders(
 }
 
 /** A new URL with query parameters beside its own; later layers win, null leaves one out, undefined says nothing. */
-export function withParams(url: URL, ...layers: readonly (QueryParams | undefined)[]): URL {
+export function withParams(url: URL, ...layers: readonly ParamLayer[]): URL {
   const pairs = listParams(layers);
   const result = new URL(url);
   if (pairs.length === 0) return result;
@@ -47,18 +76,40 @@ export function withParams(url: URL, ...layers: readonly (QueryParams | undefine
   return result;
 }
 
-function listParams(layers: readonly (QueryParams | undefined)[]): [name: string, value: string][] {
-  const merged = new Map<string, QueryParams[string]>();
+function listParams(layers: readonly ParamLayer[]): [name: string, value: string][] {
+  const merged = new Map<string, unknown>();
   for (const layer of layers) {
-    for (const [name, value] of Object.entries(layer ?? {})) if (value !== undefined) merged.set(name, value);
+    if (layer === undefined || layer === null) continue;
+    for (const [name, value] of Object.entries(readParams(layer))) if (value !== undefined) merged.set(name, value);
   }
   return [...merged].flatMap(([name, value]) =>
-    [value ?? []].flat().map((each): [string, string] => [name, String(each)]),
+    (Array.isArray(value) ? value : [value])
+      .filter((each) => each !== null && each !== undefined)
+      .map((each: unknown): [string, string] => [name, paramText(name, each)]),
+  );
+}
+
+type ParamLayer = QueryParams | URLSearchParams | null | undefined;
+
+/** Query parameters as a plain object. @throws InvalidOptionError if they are neither that nor URLSearchParams */
+export function readParams(params: QueryParams | URLSearchParams): QueryParams {
+  if (params instanceof URLSearchParams)
+    return Object.fromEntries([...new Set(params.keys())].map((name) => [name, params.getAll(name)]));
+  checkRecord(params, 'params', "an object such as { page: 2 }, or URLSearchParams, which take text: 'page=2'");
+  return params;
+}
+
+function paramText(name: string, value: unknown): string {
+  if (isFieldValue(value) || typeof value === 'bigint') return String(value);
+  const hint = value instanceof Date ? ', a date for instance as toISOString()' : '';
+  throw new InvalidOptionError(
+    `params.${name}`,
+    `${whatIs(value)}; write text, a number, a boolean, or a list of them${hint}`,
   );
 }
 
 /** The request target as it was written, byte for byte, with parameters that are not encoded either. */
-export function rawTarget(url: string | URL, ...layers: readonly (QueryParams | undefined)[]): string {
+export function rawTarget(url: string | URL, ...layers: readonly ParamLayer[]): string {
   const [, written = ''] = /^[^:]+:\/\/[^/?#]*([^#]*)/.exec(String(url)) ?? [];
   const path = written.startsWith('/') ? written : `/${written}`;
   const query = listParams(layers)
@@ -68,11 +119,13 @@ export function rawTarget(url: string | URL, ...layers: readonly (QueryParams | 
   return `${path}${path.includes('?') ? '&' : '?'}${query}`;
 }
 
-/** Lays deadlines over others. */
+/** Lays deadlines over others. @throws InvalidOptionError if they are null, which could mean several things */
 export function mergeTimeouts(
   base: number | Timeouts | undefined,
   over: number | Timeouts | undefined,
 ): number | Timeouts | undefined {
+  if (base === null || over === null)
+    throw new InvalidOptionError('timeout', 'is null; it must be milliseconds, or an object of them; 0 is no deadline');
   if (base === undefined || over === undefined) return over ?? base;
   return { ...asTimeouts(base), ...asTimeouts(over) };
 }

@@ -2,7 +2,7 @@ import { types } from 'node:util';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import type { RequestBody } from '@cloudlane/transport';
 import { bytesOf, checkFresh, isStreamed } from './body-kinds.ts';
-import { encodeForm, formEntries, isPlainObject } from './form.ts';
+import { encodeForm, formEntries, isPlainObject, whatIs } from './form.ts';
 import { encodeMultipart } from './multipart.ts';
 import { encodeNpmForm, isNpmForm } from './npm-form.ts';
 import { encodeFormData, isFormData } from './platform-form.ts';
@@ -102,12 +102,4 @@ function fieldsBesideFiles(data: unknown): object {
     'data',
     `${whatIs(data)}; with files it must be the fields of their form: an object or URLSearchParams`,
   );
-}
-
-/** Says what a value is, never what is in it. */
-function whatIs(value: unknown): string {
-  if (Array.isArray(value)) return 'is a list';
-  if (value instanceof Promise) return 'is a promise, which was not awaited';
-  if (typeof value !== 'object' || value === null) return `is ${value === null ? 'null' : `a ${typeof value}`}`;
-  return `is of the class ${value.constructor?.name ?? 'Object'}`;
 }

@@ -17,10 +17,12 @@ import type { FilePart } from './multipart.ts';
 import type { VerboseOptions } from './verbose.ts';
 
 /** Query parameters; a list repeats the name, null and undefined leave it out. */
-export type QueryParams = Readonly<Record<string, FieldValue | readonly FieldValue[] | null | undefined>>;
+export type QueryParams = Readonly<Record<string, ParamValue | readonly ParamValue[] | null | undefined>>;
 
-/** Fields of an HTML form, as query parameters. */
-export type FormFields = QueryParams;
+export type ParamValue = FieldValue | bigint;
+
+/** Fields of an HTML form; a list repeats the name, null and undefined leave it out. */
+export type FormFields = Readonly<Record<string, FieldValue | readonly FieldValue[] | null | undefined>>;
 
 export type FieldValue = string | number | boolean;
 
@@ -94,16 +96,16 @@ export interface SessionOptions extends Omit<RouteSettings, 'source'>, Behaviour
   /** Instead of the headers that every request has: `User-Agent`, `Accept`, `Accept-Encoding`. */
   readonly baseHeaders?: RequestHeaders | undefined;
   /** Laid over `baseHeaders`. */
-  readonly headers?: RequestHeaders | undefined;
-  readonly params?: QueryParams | undefined;
+  readonly headers?: RequestHeaders | Headers | undefined;
+  readonly params?: QueryParams | URLSearchParams | undefined;
   /** A jar, or cookies for the origin of each call. */
   readonly cookies?: CookieJar | Cookies | undefined;
   readonly auth?: Auth | null | undefined;
-  /** Milliseconds; a number is `total`. */
+  /** Milliseconds; a number is `total`, 0 is no deadline, null is refused. */
   readonly timeout?: number | Timeouts | undefined;
   /** Requests' name for a map in `http_proxy`. Not together with it. */
   readonly proxies?: ProxyMap | undefined;
-  readonly hooks?: Hooks | undefined;
+  readonly hooks?: Hooks | null | undefined;
   /**
    * false: take any certificate of an origin. A path: trust the authorities in that PEM file, or in the files of that
    * directory. @defaultValue the file named by REQUESTS_CA_BUNDLE, SSL_CERT_FILE or CURL_CA_BUNDLE, else true
@@ -127,9 +129,9 @@ export type ClientCertificate = string | readonly [cert: string, key: string];
 /** One call; what is given here wins over the session's defaults. */
 export interface RequestOptions extends Behaviour {
   /** Laid over the session's, whatever the spelling; null takes a default away. */
-  readonly headers?: RequestHeaders | undefined;
+  readonly headers?: RequestHeaders | Headers | undefined;
   /** Laid over the session's; null takes a default away. */
-  readonly params?: QueryParams | undefined;
+  readonly params?: QueryParams | URLSearchParams | undefined;
   /** Laid over the session's, for the origin of this call; null leaves one out. Not kept. */
   readonly cookies?: Cookies | undefined;
   /** Instead of the session's; null: none. */
@@ -141,17 +143,21 @@ export interface RequestOptions extends Behaviour {
   /** Files of a form (multipart/form-data, RFC 7578); its other fields are `data`'s. */
   readonly files?: Readonly<Record<string, FilePart | readonly FilePart[]>> | undefined;
   /** Instead of the session's, name by name; null: none. */
-  readonly hooks?: Hooks | undefined;
+  readonly hooks?: Hooks | null | undefined;
   /** The route of this call: a proxy, null for direct, undefined for the session's. */
   readonly http_proxy?: HttpProxy | undefined;
   /** Laid over the session's, key by key. Not together with `http_proxy`. */
   readonly proxies?: ProxyMap | undefined;
+  /** Instead of the session's; `[]`: none. null is refused. */
   readonly noProxy?: string | readonly string[] | undefined;
   /** Instead of the session's. */
   readonly verify?: boolean | string | undefined;
   /** Instead of the session's; null: none. */
   readonly cert?: ClientCertificate | null | undefined;
-  /** Milliseconds, laid over the session's; a number is `total`, redirects and second tries included. */
+  /**
+   * Milliseconds, laid over the session's; a number is `total`, redirects and second tries included. 0 is no deadline,
+   * null is refused.
+   */
   readonly timeout?: number | Timeouts | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onUploadProgress?: UploadProgress | undefined;
