@@ -148,7 +148,8 @@ describe('R17 safeMode makes an answer of what does not get through', () => {
       const target = await route.origin(answering('no', { status: 404 }));
       const session = await route.session({ safeMode: true, dangerMode: true });
       const response = await session.get(target.url);
-      expect([response.status, response.error]).toEqual([0, expect.any(HttpStatusError)]);
+      expect([response.status, response.error]).toEqual([404, expect.any(HttpStatusError)]);
+      expect(await response.text()).toBe('no');
       await allFree(session);
     });
 

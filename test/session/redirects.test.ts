@@ -430,7 +430,7 @@ describe('how many', () => {
         [302, '/2', '2', 'GET', 2],
       ]);
       expect([response.url.pathname, response.request.method]).toEqual(['/3', 'GET']);
-      for (const each of response.history) await expect(each.content()).resolves.toEqual(Buffer.alloc(0));
+      for (const each of response.history) await expect(each.content()).resolves.toEqual(Buffer.from('moved'));
     });
 
     test.each(['GET', 'POST'])('none with allowRedirects: false, for %s', async (method) => {

@@ -10,6 +10,9 @@ import type { PreparedRequest } from './prepared-request.ts';
 export abstract class AuthBase {
   abstract apply(request: PreparedRequest): void | Promise<void>;
 
+  /** Whether user name and password in a URL stay there, to be sent as Basic unless `apply` has something else. @defaultValue false */
+  readonly keepsUrlCredentials?: boolean;
+
   /**
    * Hears of an answer 401 to a request that `apply` has seen. True: the request goes out once more, after another
    * `apply`; a call does so three times at most. The answer's body must not be read then.
@@ -67,6 +70,7 @@ function basicValue(username: string, password: string): string {
 export interface Authorizer {
   /** @returns nothing, or the request to go on with */
   apply(request: PreparedRequest): unknown;
+  readonly keepsUrlCredentials?: boolean;
   answerChallenge?(response: HttpResponse): boolean | Promise<boolean>;
 }
 

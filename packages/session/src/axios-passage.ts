@@ -14,7 +14,7 @@ import {
 } from '@cloudlane/transport';
 import { optionsOf } from './axios-options.ts';
 import { resolveBehaviour } from './behaviour.ts';
-import { Call, dropJarCookies } from './call.ts';
+import { Call, dropJarCookies, judge } from './call.ts';
 import type { CallSettings } from './call-settings.ts';
 import { failedAnswer } from './failed-answer.ts';
 import type { HttpResponse } from './http-response.ts';
@@ -34,7 +34,6 @@ export interface Passenger {
   /** The settings, with options that an interceptor has set. */
   resettle(options: RequestOptions): CallSettings;
   /** Called with each answer. */
-  note(response: HttpResponse): void;
 }
 
 /** One call of the session that passes the interceptors: they see a config made of its request, and what they make of it is sent. */
@@ -66,20 +65,19 @@ export class AxiosPassage {
 
   /** @throws the errors of `Call.send`, what an interceptor rejects with, InvalidOptionError */
   async through(axios: AxiosInstance): Promise<HttpResponse> {
-    const { safeMode, dangerMode } = this.#passenger.settings.behaviour;
+    return judge(await this.#outcome(axios), this.#passenger.settings.behaviour);
+  }
+
+  async #outcome(axios: AxiosInstance): Promise<HttpResponse> {
+    const { request, settings } = this.#passenger;
     try {
       const response = this.#answerBehind(await this.#untilAborted(this.#pass(axios)));
       this.#releaseAllBut(response);
-      if (dangerMode && response.status >= 400) {
-        response.release();
-        response.raiseForStatus();
-      }
       return response;
     } catch (error) {
       this.#releaseAllBut(null);
       const reason = reasonOf(error);
-      if (!safeMode || !(reason instanceof CloudlaneError)) throw reason;
-      const { request, settings } = this.#passenger;
+      if (!settings.behaviour.safeMode || !(reason instanceof CloudlaneError)) throw reason;
       return failedAnswer(request, reason, settings.wire, this.#history, performance.now() - this.#started);
     }
   }
@@ -91,11 +89,11 @@ export class AxiosPassage {
     const signals = [this.#signal, signal].filter((each) => each !== undefined);
     const call = new Call(
       { ...settings, signal: undefined },
+      this.#request(asked, config, settings),
       signals.length > 1 ? AbortSignal.any(signals) : signals[0],
     );
     this.#history = call.history;
-    const response = await call.send(this.#request(asked, config, settings));
-    this.#passenger.note(response);
+    const response = await call.send();
     this.#responses.add(response);
     return new SessionAnswer(response, true);
   }

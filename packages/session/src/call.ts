@@ -1,9 +1,17 @@
-import type { Readable } from 'node:stream';
 import { formatProxy, InvalidOptionError, resolveRoute } from '@cloudlane/proxy';
-import { CloudlaneError, TransportError, type TransportRequest, type TransportResponse } from '@cloudlane/transport';
+import {
+  CloudlaneError,
+  closeBody,
+  type TlsOptions,
+  TransportError,
+  type TransportRequest,
+  type TransportResponse,
+} from '@cloudlane/transport';
+import type { ResolvedBehaviour } from './behaviour.ts';
 import type { CallSettings, WireSettings } from './call-settings.ts';
 import { failedAnswer } from './failed-answer.ts';
 import { HttpResponse } from './http-response.ts';
+import { type Patience, patienceOf, waitFor } from './patience.ts';
 import { PreparedRequest } from './prepared-request.ts';
 import { isOfBody, isRedirect, readRedirection } from './redirects.ts';
 import { TooManyRedirectsError } from './session-errors.ts';
@@ -15,17 +23,21 @@ import type { WireRequest } from './wire-observer.ts';
  */
 export class Call {
   readonly #settings: CallSettings;
-  readonly #signal: AbortSignal | undefined;
-  readonly #started = performance.now();
+  readonly #patience: Patience;
+  /** The origin that the caller asked for. */
+  readonly #home: string;
   readonly #history: HttpResponse[] = [];
   /** Whether every request so far went to the origin that the caller asked for: only there may credentials go. */
   #isAtHome = true;
-  /** Names of the headers that auth has set, in lower case. */
-  readonly #fromAuth = new Set<string>();
+  /** Names of the headers that auth and hooks have set, in lower case. */
+  readonly #ownHeaders = new Set<string>();
+  readonly #first: PreparedRequest;
 
-  constructor(settings: CallSettings, signal: AbortSignal | undefined) {
+  constructor(settings: CallSettings, first: PreparedRequest, signal: AbortSignal | undefined) {
     this.#settings = settings;
-    this.#signal = signal && settings.signal ? AbortSignal.any([signal, settings.signal]) : (signal ?? settings.signal);
+    this.#first = first;
+    this.#home = first.url.origin;
+    this.#patience = patienceOf(settings, signal);
   }
 
   /** The redirects so far. */
@@ -34,22 +46,20 @@ export class Call {
   }
 
   /** @throws the errors of `Transport.send`, RedirectError, BodyReplayError, HttpStatusError in `dangerMode` */
-  async send(first: PreparedRequest): Promise<HttpResponse> {
-    const { safeMode, dangerMode } = this.#settings.behaviour;
-    try {
-      const response = await this.#follow(first);
-      if (dangerMode) this.#raise(response);
-      return response;
-    } catch (error) {
+  async send(): Promise<HttpResponse> {
+    const { safeMode } = this.#settings.behaviour;
+    const response = await this.#follow().catch((error) => {
       if (!safeMode || !(error instanceof CloudlaneError)) throw error;
-      return failedAnswer(first, error, this.#settings.wire, this.#history, performance.now() - this.#started);
-    }
+      const elapsed = performance.now() - this.#patience.startedAt;
+      return failedAnswer(this.#first, error, this.#settings.wire, this.#history, elapsed);
+    });
+    return judge(response, this.#settings.behaviour);
   }
 
-  async #follow(first: PreparedRequest): Promise<HttpResponse> {
-    let request = first;
+  async #follow(): Promise<HttpResponse> {
+    let request = this.#first;
     for (;;) {
-      const response = await this.#ask(request, request === first);
+      const response = await this.#ask(request);
       try {
         if (!this.#isFollowed(response)) return await this.#finish(response);
         request = await this.#redirect(response);
@@ -75,11 +85,11 @@ export class Call {
     const { maxRedirects } = behaviour;
     if (this.#history.length >= maxRedirects) throw new TooManyRedirectsError(response, maxRedirects);
     const redirection = readRedirection(response, request, behaviour);
-    this.#isAtHome &&= redirection.isSameOrigin;
+    this.#isAtHome &&= redirection.url.origin === this.#home;
     const next = request.follow(redirection, response.isBodyUnsent);
     if (fromJar.has(request)) next.setHeader('Cookie', null);
     if (!redirection.keepsBody) discard(response);
-    if (!redirection.isSameOrigin) for (const name of this.#fromAuth) next.setHeader(name, null);
+    if (!redirection.isSameOrigin) for (const name of this.#ownHeaders) next.setHeader(name, null);
     // What was meant for one proxy is not for another; an origin never sees it.
     const isSameProxy = proxyFor(request.url, wire) === proxyFor(next.url, wire);
     next.setHeader(FOR_PROXY, (isSameProxy && request.header(FOR_PROXY)) || null);
@@ -90,26 +100,44 @@ export class Call {
     const { hooks, behaviour } = this.#settings;
     discard(response);
     if (behaviour.prefetch) await response.content();
-    const shown = hooks.has('response') ? await hooks.run('response', response) : response;
+    const { request } = response;
+    const shown = hooks.has('response')
+      ? await waitFor(hooks.run('response', response), 'the hook response', request, this.#patience)
+      : response;
     // Nobody else has it any more.
     if (shown !== response && !response.bodyUsed) response.release();
-    if (hooks.has('postRequest')) await hooks.run('postRequest', response.request, shown);
+    if (hooks.has('postRequest'))
+      await waitFor(hooks.run('postRequest', request, shown), 'the hook postRequest', request, this.#patience);
     return shown;
   }
 
   /** One request of the call, with its cookies and its auth, and again after a challenge. */
-  async #ask(request: PreparedRequest, isFirst: boolean): Promise<HttpResponse> {
+  async #ask(request: PreparedRequest): Promise<HttpResponse> {
     let current = request;
     for (let tries = 1; ; tries += 1) {
-      this.#addCookies(current);
-      current = await this.#authorize(current);
-      if (isFirst && tries === 1 && this.#settings.hooks.has('preRequest'))
-        current = await this.#settings.hooks.run('preRequest', current);
+      try {
+        this.#addCookies(current);
+        current = await this.#authorize(current);
+        if (tries === 1 && request === this.#first) current = await this.#runPreRequest(current);
+      } catch (error) {
+        // As the transport does with what fails on the way.
+        if (current.body !== null) closeBody(current.body);
+        throw error;
+      }
       const response = await this.#try(current);
       if (!(await this.#shouldAskAgain(current, response, tries))) return response;
       await response.drain();
       if (!response.isBodyUnsent) current.renewBody();
     }
+  }
+
+  async #runPreRequest(request: PreparedRequest): Promise<PreparedRequest> {
+    const { hooks } = this.#settings;
+    if (!hooks.has('preRequest')) return request;
+    const before = { ...request.headers };
+    const shown = await waitFor(hooks.run('preRequest', request), 'the hook preRequest', request, this.#patience);
+    this.#noteHeaders(before, shown);
+    return shown;
   }
 
   #addCookies(request: PreparedRequest): void {
@@ -127,14 +155,20 @@ export class Call {
   async #authorize(request: PreparedRequest): Promise<PreparedRequest> {
     const { auth } = this.#settings;
     if (auth === null || !this.#isAtHome) return request;
+    if (!auth.keepsUrlCredentials) request.dropUrlCredentials();
     const before = { ...request.headers };
-    const returned = (await auth.apply(request)) ?? request;
+    const returned = (await waitFor(auth.apply(request), 'auth', request, this.#patience)) ?? request;
     if (!(returned instanceof PreparedRequest))
       throw new InvalidOptionError('auth', 'returned something else than the request; return that, or nothing');
-    for (const [name, value] of Object.entries(returned.headers)) {
-      if (before[name] !== value && !isOfBody(name.toLowerCase())) this.#fromAuth.add(name.toLowerCase());
-    }
+    this.#noteHeaders(before, returned);
     return returned;
+  }
+
+  /** What auth and hooks have set for one origin is not for another. */
+  #noteHeaders(before: Readonly<Record<string, string>>, { headers }: PreparedRequest): void {
+    for (const [name, value] of Object.entries(headers)) {
+      if (before[name] !== value && !isOfBody(name.toLowerCase())) this.#ownHeaders.add(name.toLowerCase());
+    }
   }
 
   async #shouldAskAgain(request: PreparedRequest, response: HttpResponse, tries: number): Promise<boolean> {
@@ -147,7 +181,7 @@ export class Call {
     if (response.status !== 401 || auth?.answerChallenge === undefined || !this.#isAtHome || tries >= MOST_TRIES)
       return false;
     try {
-      return await auth.answerChallenge(response);
+      return await waitFor(auth.answerChallenge(response), 'auth', request, this.#patience);
     } catch (error) {
       response.release();
       throw error;
@@ -201,27 +235,32 @@ export class Call {
       target: target ?? undefined,
       headers,
       body,
-      signal: this.#signal,
+      signal: this.#patience.signal,
       http_proxy: wire.http_proxy,
       source: wire.source,
       noProxy: wire.noProxy,
       env: wire.env,
       trustEnv: wire.trustEnv,
       system: wire.system,
-      tls: wire.tls,
+      tls: this.#isAtHome ? wire.tls : withoutIdentity(wire.tls),
       proxyTls: wire.proxyTls,
       timeout: wire.timeout,
-      startedAt: this.#started,
+      startedAt: this.#patience.startedAt,
       keepAlive: wire.keepAlive,
       onUploadProgress: wire.onUploadProgress,
     };
   }
+}
 
-  #raise(response: HttpResponse): void {
-    if (response.status < 400) return;
-    response.release();
-    response.raiseForStatus();
-  }
+/**
+ * What `dangerMode` makes of an answer: a status of 400 or above is an error, which `safeMode` keeps from being raised.
+ * @throws HttpStatusError; the body is released
+ */
+export function judge(response: HttpResponse, { dangerMode, safeMode }: ResolvedBehaviour): HttpResponse {
+  if (!dangerMode || response.status < 400) return response;
+  if (safeMode) return response.noteStatus();
+  response.release();
+  return response.raiseForStatus();
 }
 
 /** The `Cookie` headers that are no caller's own. */
@@ -244,6 +283,18 @@ function proxyFor(url: URL, settings: WireSettings): string | null {
 
 /** Closes a streamed body that was refused unread, and will not be sent. */
 function discard({ request: { body }, isBodyUnsent }: HttpResponse): void {
-  if (!isBodyUnsent || body === null || typeof body === 'string' || !('destroy' in body)) return;
-  (body as Readable).destroy();
+  if (isBodyUnsent && body !== null) closeBody(body);
 }
+
+/** TLS options for another origin: a client certificate is a credential, name and fingerprint are of one host. */
+function withoutIdentity(tls: TlsOptions | undefined): TlsOptions | undefined {
+  if (tls === undefined) return undefined;
+  const known = anonymous.get(tls);
+  if (known !== undefined) return known;
+  const { cert, key, passphrase, servername, fingerprint256, ...rest } = tls;
+  anonymous.set(tls, rest);
+  return rest;
+}
+
+// The same options each time, so that connections are shared.
+const anonymous = new WeakMap<TlsOptions, TlsOptions>();

@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
-import type { HttpResponse } from './http-response.ts';
+import { HttpResponse } from './http-response.ts';
 import { PreparedRequest } from './prepared-request.ts';
 import type { Session } from './session.ts';
 import type { RequestOptions } from './session-options.ts';
@@ -47,8 +47,14 @@ export async function mapRequests<T>(
   options: MapOptions<T>,
 ): Promise<(HttpResponse | T | Error)[]> {
   const results: (HttpResponse | T | Error)[] = [];
-  for await (const { index, value } of new Batch(session, options, 64).run(requests)) results[index] = value;
-  return results;
+  try {
+    for await (const { index, value } of new Batch(session, options, 64).run(requests)) results[index] = value;
+    return results;
+  } catch (error) {
+    // Nobody gets to see them.
+    for (const value of results) releaseUnread(value);
+    throw error;
+  }
 }
 
 /** See `Session.imap`. */
@@ -117,6 +123,7 @@ class Batch<T> {
       signal?.removeEventListener('abort', stop);
       this.#end();
       await Promise.allSettled(this.#answers);
+      for (const { value } of this.#outcomes) releaseUnread(value);
       if (!this.#isPulling) await fed;
     }
   }
@@ -168,7 +175,7 @@ class Batch<T> {
     try {
       return await each(response, index);
     } finally {
-      if (!response.bodyUsed) response.release();
+      releaseUnread(response);
     }
   }
 

@@ -1,25 +1,20 @@
-import { pipeline, Readable, Transform } from 'node:stream';
-import { formatProxy, type Route, type RouteExplanation } from '@cloudlane/proxy';
+import { Readable } from 'node:stream';
+import type { Route, RouteExplanation } from '@cloudlane/proxy';
 import {
   type ConnectionInfo,
-  decodeBody,
-  isDecodingFault,
   maskHeaders,
   maskUrl,
-  ProtocolError,
   printAs,
-  readAll,
   type Timings,
   type TransportResponse,
 } from '@cloudlane/transport';
 import { sizedChunks } from './chunks.ts';
 import { splitPair } from './cookie-rules.ts';
-import { drainBody } from './drain-body.ts';
 import { parseJson } from './json.ts';
-import { forgetBody, watchBody } from './leaked-bodies.ts';
 import { type LinesOptions, splitLines } from './lines.ts';
 import type { PreparedRequest } from './prepared-request.ts';
-import { HttpStatusError, StreamConsumedError } from './session-errors.ts';
+import { ResponseBody } from './response-body.ts';
+import { HttpStatusError } from './session-errors.ts';
 import type { DownloadProgress } from './session-options.ts';
 import { charsetOf, decodeText } from './text.ts';
 
@@ -70,14 +65,10 @@ export class HttpResponse {
   readonly elapsed: number;
   readonly route: Route;
   readonly connection: ConnectionInfo | null;
-  /** Why there is no answer, in `safeMode`; otherwise null. */
-  readonly error: Error | null;
   #carried: Carried;
-  readonly #onDownloadProgress: DownloadProgress | undefined;
+  #error: Error | null;
+  readonly #body: ResponseBody;
   #encoding: string | null;
-  #content: Promise<Buffer> | null = null;
-  #bytes: Buffer | null = null;
-  #isStreamed = false;
 
   constructor({ request, carried, history = [], elapsed, onDownloadProgress, error }: HttpResponseInit) {
     this.status = carried.status;
@@ -89,13 +80,17 @@ export class HttpResponse {
     this.request = request;
     this.history = history;
     this.elapsed = elapsed;
-    this.error = error ?? null;
+    this.#error = error ?? null;
     this.#carried = carried;
-    this.#onDownloadProgress = onDownloadProgress;
     this.#encoding = charsetOf(this.headers['content-type']);
-    // What has no body needs no reader; its connection is free at once.
-    if (this.#isEmpty) carried.body.resume();
-    else watchBody(this, carried.body, request);
+    this.#body = new ResponseBody(this, { source: carried.body, isEmpty: this.#isEmpty, onDownloadProgress }, () => {
+      this.#carried = withoutBody(this.#carried);
+    });
+  }
+
+  /** Why there is no answer, in `safeMode`, or why with `dangerMode` beside it this one is an error; otherwise null. */
+  get error(): Error | null {
+    return this.#error;
   }
 
   /** Whether the status is 2xx. */
@@ -139,32 +134,28 @@ export class HttpResponse {
 
   /**
    * The body as a stream, byte for byte as it was sent.
-   * @throws StreamConsumedError after `content()`
+   * @throws StreamConsumedError after `content()` or `release()`
    */
   get body(): Readable {
-    if (this.#content !== null) throw new StreamConsumedError(this);
-    this.#take();
-    return this.#received();
+    return this.#body.stream();
   }
 
   /**
    * The whole body, with its `Content-Encoding` undone; read once, then kept.
-   * @throws StreamConsumedError after `body`, `iterContent()` or `iterLines()`
+   * @throws StreamConsumedError after `body`, `iterContent()`, `iterLines()` or `release()`
    */
   content(): Promise<Buffer> {
-    if (this.#isStreamed) return Promise.reject(new StreamConsumedError(this));
-    this.#content ??= this.#read();
-    return this.#content;
+    return this.#body.content();
   }
 
   /** The content if it has been read, else null. */
   peekContent(): Buffer | null {
-    return this.#bytes;
+    return this.#body.bytes;
   }
 
   /** Whether the body, or a part of it, was asked for. */
   get bodyUsed(): boolean {
-    return this.#isStreamed || this.#content !== null;
+    return this.#body.isUsed;
   }
 
   /** The body as text; see `encoding`. */
@@ -180,34 +171,42 @@ export class HttpResponse {
   /**
    * The body piece by piece, with its `Content-Encoding` undone. After `content()` it comes from there.
    * @param size bytes of each piece but the last; without it they come as they arrive
-   * @throws StreamConsumedError, when iterated, if the body was taken as a stream before
+   * @throws StreamConsumedError, when iterated, if the body was taken as a stream before, or released
    */
   iterContent(size?: number): AsyncIterable<Buffer> {
-    const chunks = this.#chunks();
+    const chunks = this.#body.chunks();
     return size === undefined ? chunks : sizedChunks(chunks, size);
   }
 
   /**
    * The body line by line, each as soon as its newline is there; see `LinesOptions`. The lines do not depend on how the
    * bytes arrive. After `content()` it comes from there.
-   * @throws StreamConsumedError, when iterated, if the body was taken as a stream before
+   * @throws StreamConsumedError, when iterated, if the body was taken as a stream before, or released
    */
   iterLines(options: LinesOptions = {}): AsyncIterable<string> {
-    return splitLines(this.#chunks(), { ...options, encoding: this.#encoding });
-  }
-
-  /** Gives the connection back without reading the body; see `drain()`. May be called at any time, and again. */
-  release(): void {
-    void this.drain();
+    return splitLines(this.#body.chunks(), { ...options, encoding: this.#encoding });
   }
 
   /**
-   * Drops what is left of the body: little is read first, so that the connection can be used again, and more is broken
-   * off. Resolves once the connection is free or gone.
+   * Gives the connection back without reading the body: little is read first, so that the connection can be used again,
+   * and more is broken off. What reads it fails then, and so does `content()`, unless it was complete.
+   */
+  release(): void {
+    void this.#body.drain(false);
+  }
+
+  /**
+   * For a redirect that is followed: the same, but a short body can still be read. Resolves once the connection is free
+   * or gone.
    */
   async drain(): Promise<void> {
-    forgetBody(this);
-    await drainBody(this.#carried.body, Number(this.headers['content-length'] ?? 0));
+    await this.#body.drain(true);
+  }
+
+  /** Makes an `error` of a status of 400 or above, where it is not to be raised. */
+  noteStatus(): this {
+    if (this.status >= 400) this.#error ??= new HttpStatusError(this);
+    return this;
   }
 
   /** @throws HttpStatusError if the status is 400 or above */
@@ -218,7 +217,7 @@ export class HttpResponse {
   }
 
   toString(): string {
-    return `<Response [${this.error === null ? this.status : this.error.name}]>`;
+    return `<Response [${this.error === null || this.status > 0 ? this.status : this.error.name}]>`;
   }
 
   toJSON(): Record<string, unknown> {
@@ -247,89 +246,17 @@ export class HttpResponse {
     );
   }
 
-  #take(): void {
-    this.#isStreamed = true;
-    forgetBody(this);
-  }
-
-  async #read(): Promise<Buffer> {
-    forgetBody(this);
-    try {
-      this.#bytes = await readAll(this.#decoded());
-      this.#carried = withoutBody(this.#carried);
-      return this.#bytes;
-    } catch (error) {
-      throw this.#translate(error);
-    }
-  }
-
-  async *#chunks(): AsyncGenerator<Buffer> {
-    if (this.#content !== null) return yield await this.#content;
-    if (this.#isStreamed) throw new StreamConsumedError(this);
-    this.#take();
-    try {
-      yield* this.#decoded();
-    } catch (error) {
-      throw this.#translate(error);
-    }
-  }
-
-  #decoded(): Readable {
-    return decodeBody(this.#received(), this.headers['content-encoding']);
-  }
-
-  #received(): Readable {
-    const { body } = this.#carried;
-    return this.#onDownloadProgress === undefined ? body : this.#counted(body, this.#onDownloadProgress);
-  }
-
-  #counted(body: Readable, report: DownloadProgress): Readable {
-    const total = Number(this.headers['content-length'] ?? Number.NaN);
-    let received = 0;
-    const counter = new Transform({
-      transform(chunk: Buffer, _encoding, callback) {
-        received += chunk.length;
-        report(received, Number.isNaN(total) ? null : total);
-        callback(null, chunk);
-      },
-    });
-    return pipeline(body, counter, () => {});
-  }
-
-  #translate(error: unknown): unknown {
-    if (!isDecodingFault(error)) return error;
-    const url = maskUrl(this.url);
-    const encoding = this.headers['content-encoding'];
-    return new ProtocolError(`The body of ${url} is not valid ${encoding}, as its Content-Encoding says`, {
-      phase: 'body',
-      hop: 'origin',
-      proxy: this.route.kind === 'direct' ? null : formatProxy(this.route.proxy),
-      url,
-      cause: error,
-    });
-  }
-
   static {
     printAs<HttpResponse>(HttpResponse.prototype, String);
   }
 }
 
 /** What is told of an answer whose body was read: without the stream, which leads to much else. */
-function withoutBody({ timings, reusedConnection, explain, isBodyUnsent, ...rest }: Carried): Carried {
-  const { status, statusText, headers, url, route, connection } = rest;
-  const read = {
-    status,
-    statusText,
-    headers,
-    url,
-    route,
-    connection,
-    timings,
-    reusedConnection,
-    explain,
-    isBodyUnsent,
-  };
-  return { ...read, body: NOTHING };
+function withoutBody(carried: Carried): Carried {
+  const { status, statusText, headers, url, route, connection } = carried;
+  const { timings, reusedConnection, explain, isBodyUnsent } = carried;
+  const facts = { status, statusText, headers, url, route, connection };
+  return { ...facts, timings, reusedConnection, explain, isBodyUnsent, body: NOTHING };
 }
 
 const NOTHING = Readable.from([]);

@@ -22,6 +22,7 @@ export interface NetrcOptions {
  * A file with passwords that other users can read gives a Node warning with the code `CLOUDLANE_NETRC`, once.
  */
 export class NetrcAuth extends AuthBase {
+  override readonly keepsUrlCredentials = true;
   readonly #file: NetrcFile;
   #read: { readonly version: string; readonly entries: readonly NetrcEntry[] } | null = null;
 

@@ -109,6 +109,14 @@ export class PreparedRequest {
     return new PreparedRequest({ method, url, target: null, headers, content }, this.#dispatch);
   }
 
+  /** Takes user name and password out of the URL, where there is another auth. */
+  dropUrlCredentials(): void {
+    if (this.url.username + this.url.password === '') return;
+    this.url = new URL(this.url);
+    this.url.username = '';
+    this.url.password = '';
+  }
+
   /** A header's value, whatever its spelling. */
   header(name: string): string | undefined {
     const key = findHeader(this.headers, name);

@@ -13,6 +13,7 @@ import { Call } from './call.ts';
 import type { CallSettings, Defaults } from './call-settings.ts';
 import type { RequestArgs } from './hooks.ts';
 import type { HttpResponse } from './http-response.ts';
+import { runArgs } from './patience.ts';
 import type { PreparedRequest } from './prepared-request.ts';
 import { SessionAnswer } from './session-answer.ts';
 import type { RequestOptions } from './session-options.ts';
@@ -23,7 +24,6 @@ export interface AxiosHost {
   /** @throws SessionClosedError, InvalidOptionError */
   settle(defaults: Defaults, options: RequestOptions): CallSettings;
   prepare(defaults: Defaults, args: RequestArgs, settings: CallSettings): PreparedRequest;
-  note(response: HttpResponse): void;
 }
 
 /** The axios of a session. Each of its calls is a call of the session. */
@@ -71,7 +71,6 @@ class AxiosCall {
     const { method = 'GET', url } = request;
     const args = { ...OWN_ERRORS, ...optionsOf(config, request), ...contentOf(config, request), method, url };
     const response = await this.#call(defaults, args);
-    this.#host.note(response);
     return new SessionAnswer(response, false);
   }
 
@@ -79,10 +78,10 @@ class AxiosCall {
     let args = before;
     let settings = this.#settle(defaults, args);
     if (settings.hooks.has('args')) {
-      args = await settings.hooks.run('args', args);
+      args = await runArgs(settings, args, undefined);
       settings = this.#settle(defaults, args);
     }
-    return await new Call(settings, undefined).send(this.#host.prepare(defaults, args, settings));
+    return await new Call(settings, this.#host.prepare(defaults, args, settings), undefined).send();
   }
 
   #settle(defaults: Defaults, { method: _, url: __, ...options }: RequestArgs): CallSettings {

@@ -27,13 +27,10 @@ export class HttpStatusError extends CloudlaneError {
   }
 }
 
-/** The body was taken as a stream, so that it cannot be read again. */
+/** A body that cannot be read: it was taken as a stream before, or given up by `release()`. */
 export class StreamConsumedError extends CloudlaneError {
-  constructor(response: HttpResponse) {
-    super(
-      `The body of ${maskUrl(response.url)} was already taken as a stream; read either the stream or content()`,
-      'ERR_STREAM_CONSUMED',
-    );
+  constructor(response: HttpResponse, why = 'was already taken as a stream; read either the stream or content()') {
+    super(`The body of ${maskUrl(response.url)} ${why}`, 'ERR_STREAM_CONSUMED');
   }
 }
 

@@ -20,7 +20,7 @@ import {
   type TlsOptions,
   Transport,
 } from '@cloudlane/transport';
-import { type Auth, readAuth } from './auth.ts';
+import { type Auth, HTTPProxyAuth, readAuth } from './auth.ts';
 import { AxiosPassage } from './axios-passage.ts';
 import { DEFAULT_BEHAVIOUR, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
 import { Call } from './call.ts';
@@ -38,7 +38,8 @@ import type { HarRecorder } from './har.ts';
 import { HeaderBag, type HeaderValues } from './header-bag.ts';
 import { checkHooks, type Hooks, NO_HOOKS, type RequestArgs } from './hooks.ts';
 import type { HttpResponse } from './http-response.ts';
-import { mergeContentHeaders, rawTarget, withParams } from './merge.ts';
+import { mergeContentHeaders, rawTarget, readHeaders, withParams } from './merge.ts';
+import { runArgs } from './patience.ts';
 import { PreparedRequest } from './prepared-request.ts';
 import { checkProxyTls, isMap, type ProxySetting, readSetting, refuseBoth } from './proxy-setting.ts';
 import { encodeContent } from './request-content.ts';
@@ -95,7 +96,7 @@ export class Session implements ResolvedBehaviour {
   #jar: CookieJar;
   #proxy: ProxySetting | null;
   #axios: SessionAxios | null = null;
-  #isClosed = false;
+  #closing: Promise<void> | null = null;
 
   /**
    * @throws InvalidProxyUrlError if `http_proxy` cannot be used
@@ -237,7 +238,6 @@ export class Session implements ResolvedBehaviour {
       snapshot: () => asNow(this.#snapshot()),
       settle: (defaults, options) => this.#settle(defaults, options),
       prepare: (defaults, args, settings) => this.#prepare(defaults, args, settings),
-      note: (response) => this.#noteAll(response),
     });
     return this.#axios.instance;
   }
@@ -260,7 +260,7 @@ export class Session implements ResolvedBehaviour {
     const settings = this.#settle(defaults, options);
     if (!settings.hooks.has('args')) return await this.#prepare(defaults, { ...options, method, url }, settings).send();
     const kept = asNow(defaults);
-    return await this.#resettle(kept, await settings.hooks.run('args', { ...options, method, url })).send();
+    return await this.#resettle(kept, await runArgs(settings, { ...options, method, url }, undefined)).send();
   }
 
   /**
@@ -326,12 +326,9 @@ export class Session implements ResolvedBehaviour {
    * Closes the connections that carried this session's requests, once those under way are over, and saves its `har` if
    * that has a path. Connections that others of the same transport use meanwhile may go, too; they open new ones.
    */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    if (this.#ownsTransport) await this.transport.close();
-    else this.transport.closeIdle(this.#connections);
-    if (this.har?.path !== undefined) await this.har.save();
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -341,6 +338,12 @@ export class Session implements ResolvedBehaviour {
   /** Safe to log: the proxy is masked, header values, cookies and auth are left out. */
   toJSON(): Record<string, unknown> {
     return { http_proxy: formatHttpProxy(this.http_proxy), timeout: this.timeout };
+  }
+
+  async #close(): Promise<void> {
+    if (this.#ownsTransport) await this.transport.close();
+    else this.transport.closeIdle(this.#connections);
+    if (this.har?.path !== undefined) await this.har.save();
   }
 
   #snapshot(): Defaults {
@@ -367,9 +370,12 @@ export class Session implements ResolvedBehaviour {
   }
 
   #settle(defaults: Defaults, options: RequestOptions): CallSettings {
-    if (this.#isClosed) throw new SessionClosedError();
+    if (this.#closing !== null) throw new SessionClosedError();
     checkCallNames(options);
-    return settleCall(defaults, options);
+    // A header that a call gives itself is not to be written over.
+    const isAuthorized = options.auth === undefined && names(options.headers, 'authorization');
+    const isForOrigins = !(defaults.auth instanceof HTTPProxyAuth);
+    return settleCall(defaults, isAuthorized && isForOrigins ? { ...options, auth: null } : options);
   }
 
   /** With what the hook `args` has made of the arguments. */
@@ -388,13 +394,13 @@ export class Session implements ResolvedBehaviour {
     const { method, url } = args;
     const content = encodeContent(args);
     const target = withParams(parseUrl(url), defaults.params, args.params);
-    // Credentials in a URL are for where there are no others: the transport would send them beside.
-    if (settings.auth !== null) target.username = target.password = '';
+    const headers = mergeContentHeaders(defaults.headers, content, args.headers);
+    if (args.cookies !== undefined) yieldToCookies(headers, args.headers);
     const init = {
       method: method.toUpperCase(),
       url: target,
       target: settings.behaviour.encodeUri ? null : rawTarget(url, defaults.params, args.params),
-      headers: mergeContentHeaders(defaults.headers, content, args.headers),
+      headers,
       content,
     };
     return new PreparedRequest(init, (request, signal) =>
@@ -412,17 +418,11 @@ export class Session implements ResolvedBehaviour {
     signal: AbortSignal | undefined,
     resettle: (options: RequestOptions) => CallSettings,
   ): Promise<HttpResponse> {
-    if (this.#isClosed) throw new SessionClosedError();
-    const note = (response: HttpResponse): void => this.#noteAll(response);
+    if (this.#closing !== null) throw new SessionClosedError();
     const axios = this.#axios?.instance;
     if (axios !== undefined && hasInterceptors(axios))
-      return await new AxiosPassage({ settings, request, signal, resettle, note }).through(axios);
-    return await new Call(settings, signal).send(request);
-  }
-
-  #noteAll({ history, connection }: HttpResponse): void {
-    for (const redirect of history) this.#note(redirect.connection);
-    this.#note(connection);
+      return await new AxiosPassage({ settings, request, signal, resettle }).through(axios);
+    return await new Call(settings, request, signal).send();
   }
 
   async #sendHooked(
@@ -435,20 +435,15 @@ export class Session implements ResolvedBehaviour {
     const { json: _, files: __, params: ___, ...rest } = options;
     const { method, headers } = request;
     const data = dataOf(request);
-    const args = await settings.hooks.run('args', {
-      ...rest,
-      method,
-      url: writtenUrl(request),
-      headers,
-      ...(data !== null && { data }),
-    });
+    const seen = { ...rest, method, url: writtenUrl(request), headers, ...(data !== null && { data }) };
+    const args = await runArgs(settings, seen, signal);
     return await this.#resettle({ ...defaults, headers: {}, params: {} }, args).send({ signal });
   }
 
   readonly #note = (connection: ConnectionInfo | null): void => {
     if (connection === null) return;
     this.#connections.add(connection.id);
-    if (this.#isClosed) this.transport.closeIdle(this.#connections);
+    if (this.#closing !== null) this.transport.closeIdle(this.#connections);
     else if (this.#connections.size > MOST_CONNECTIONS) this.#forgetClosed();
   };
 
@@ -511,4 +506,18 @@ function chooseTransport({
     ...(maxSockets !== undefined && { maxSockets }),
     ...(maxIdleSockets !== undefined && { maxIdleSockets }),
   });
+}
+
+/** Whether a call's headers name this one (in lower case), be it to take it away. */
+function names(headers: RequestOptions['headers'], wanted: string): boolean {
+  if (headers === undefined) return false;
+  return Object.entries(readHeaders(headers)).some(
+    ([name, value]) => value !== undefined && name.toLowerCase() === wanted,
+  );
+}
+
+/** A default header must not swallow the cookies of a call. @throws InvalidOptionError if the call gives both */
+function yieldToCookies(headers: Record<string, string>, call: RequestOptions['headers']): void {
+  if (names(call, 'cookie')) throw new InvalidOptionError('cookies', 'contradict the header Cookie; give one of them');
+  for (const name of Object.keys(headers)) if (name.toLowerCase() === 'cookie') delete headers[name];
 }

@@ -1,5 +1,6 @@
 import type { Attempt } from './attempt.ts';
 import {
+  CloudlaneError,
   ConnectError,
   ProtocolError,
   ProxyConnectError,
@@ -7,13 +8,13 @@ import {
   ProxyTlsError,
   ResetError,
   TlsError,
-  TransportError,
+  type TransportError,
 } from './errors.ts';
 import { isError, messageOf } from './foreign-error.ts';
 
 /** The one place where errors of Node become ours: by the phase that the try is in, and by their code. */
 export function translateError(error: unknown, attempt: Attempt): unknown {
-  if (error instanceof TransportError || !isError(error)) return error;
+  if (error instanceof CloudlaneError || !isError(error)) return error;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const facts = attempt.facts(error);
   const why = messageOf(error);

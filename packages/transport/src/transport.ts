@@ -13,7 +13,7 @@ import { bodyAfter, checkBody, isBuffered } from './request-body.ts';
 import { bodyLength, partHeaders } from './request-headers.ts';
 import { writeTarget } from './request-target.ts';
 import { chooseRoute } from './route-choice.ts';
-import { resolveTimeouts } from './timeouts.ts';
+import { resolveTimeouts, type Timeouts } from './timeouts.ts';
 import type { TlsOptions } from './tls.ts';
 import {
   checkCall,
@@ -60,6 +60,11 @@ export class Transport {
   /** TLS with https proxies, as it was given; a request's own takes its place. */
   get proxyTls(): TlsOptions {
     return this.#options.proxyTls;
+  }
+
+  /** Its deadlines; those of a request are laid over them. */
+  get timeouts(): Required<Timeouts> {
+    return this.#options.timeouts;
   }
 
   /** The connections open now, newest first. */
