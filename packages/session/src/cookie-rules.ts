@@ -234,14 +234,19 @@ function expiryOf(option: string, { expires, maxAge }: SetCookieOptions): Date |
   return new Date(expires);
 }
 
-/** tough-cookie would trim what Unicode calls a blank, also the byte A0 that ends an à in UTF-8. */
-/** Name and value of a `Set-Cookie` field, as they stand there. */
+/** Names and values that an answer's `Set-Cookie` fields tell. Those without a name are no cookies to RFC 6265 §5.2. */
+export function namedPairs(setCookie: readonly string[]): Record<string, string> {
+  return Object.fromEntries(setCookie.map(splitPair).filter(([name]) => name !== ''));
+}
+
+/** Name and value of a `Set-Cookie` field, as they stand there; without an equals sign all of it is the value. */
 export function splitPair(setCookie: string): [name: string, value: string] {
   const [pair = ''] = setCookie.split(';', 1);
   const equals = pair.indexOf('=');
-  return [trimBlanks(pair.slice(0, equals)), trimBlanks(pair.slice(equals + 1))];
+  return [trimBlanks(pair.slice(0, Math.max(equals, 0))), trimBlanks(pair.slice(equals + 1))];
 }
 
+/** tough-cookie would trim what Unicode calls a blank, also the byte A0 that ends an à in UTF-8. */
 function trimBlanks(text: string): string {
   let [start, end] = [0, text.length];
   while (isBlank(text[start])) start += 1;

@@ -1,6 +1,5 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
 import { isPlainObject, whatIs } from './form.ts';
-import { isHeaderRecord } from './header-record.ts';
 
 /**
  * Refuses what holds no names and values of its own: those of a Map, for instance, would be lost without a word.
@@ -9,6 +8,5 @@ import { isHeaderRecord } from './header-record.ts';
  * @throws InvalidOptionError if it is no plain object
  */
 export function checkRecord(value: unknown, option: string, advice: string): void {
-  if (!isPlainObject(value) && !isHeaderRecord(value))
-    throw new InvalidOptionError(option, `${whatIs(value)}; write ${advice}`);
+  if (!isPlainObject(value)) throw new InvalidOptionError(option, `${whatIs(value)}; write ${advice}`);
 }

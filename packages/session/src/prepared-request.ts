@@ -1,4 +1,5 @@
 import { maskHeaders, maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
+import { headerRecord, isHeaderRecord } from './header-record.ts';
 import type { HttpResponse } from './http-response.ts';
 import { mergeHeaders } from './merge.ts';
 import type { Redirection } from './redirects.ts';
@@ -36,8 +37,7 @@ export class PreparedRequest {
   url: URL;
   /** The request target byte for byte, where `encodeUri: false` asks for it; otherwise null, and the URL's counts. */
   target: string | null;
-  /** Names keep their spelling; look them up with `header()`. */
-  headers: Record<string, string>;
+  #headers: Record<string, string>;
   #body: RequestBody | null;
   #renew: (() => RequestBody) | null;
   readonly #dispatch: Dispatch;
@@ -47,10 +47,20 @@ export class PreparedRequest {
     this.method = init.method;
     this.url = init.url;
     this.target = init.target;
-    this.headers = init.headers;
+    this.#headers = isHeaderRecord(init.headers) ? init.headers : headerRecord(init.headers);
     this.#body = init.content.body;
     this.#renew = init.content.renew;
     this.#dispatch = dispatch;
+  }
+
+  /** Names keep their spelling; look them up with `header()`. Prints without those that authorize. */
+  get headers(): Record<string, string> {
+    return this.#headers;
+  }
+
+  /** A copy in the place of all of them. */
+  set headers(headers: Record<string, string>) {
+    this.#headers = headerRecord(headers);
   }
 
   get body(): RequestBody | null {
@@ -131,7 +141,7 @@ export class PreparedRequest {
   }
 
   /** Lays headers over those that are there; null takes one away. */
-  mergeHeaders(headers: RequestHeaders | undefined): void {
+  mergeHeaders(headers: RequestHeaders | Headers | null | undefined): void {
     this.headers = mergeHeaders(this.headers, headers);
   }
 
