@@ -1,10 +1,12 @@
+import type { Readable } from 'node:stream';
 import { formatProxy, InvalidOptionError, InvalidProxyUrlError, type Route, resolveRoute } from '@cloudlane/proxy';
 import { CloudlaneError, type Timings, TransportError } from '@cloudlane/transport';
 import type { HarEntry, HarRequest } from './har-format.ts';
 import { toHarRequest } from './har-request.ts';
-import { NO_RESPONSE, toHarResponse } from './har-response.ts';
+import { type AnswerHead, NO_RESPONSE, toHarResponse } from './har-response.ts';
 import { toHarTimes } from './har-timings.ts';
 import type { HttpResponse } from './http-response.ts';
+import { unreadBody } from './leaked-bodies.ts';
 import type { SecretFilter } from './secret-filter.ts';
 import type { WireRequest } from './wire-observer.ts';
 
@@ -15,41 +17,110 @@ export interface HarKeeping {
   readonly limit: number;
 }
 
-/** An answer whose body may not have been read yet. */
-export class OpenEntry {
+/** What is kept of an answer until its body is over: nothing that leads to it, nor to its connection. */
+interface OpenAnswer {
+  readonly answer: WeakRef<HttpResponse>;
+  readonly request: HarRequest;
+  readonly head: AnswerHead;
+  /** Until the head came. */
+  readonly timings: Timings;
+  /** Milliseconds until the head came. */
+  readonly elapsed: number;
+  /** When it came, in the clock of `performance.now()`. */
+  readonly answeredAt: number;
+  readonly facts: Pick<HarEntry, 'connection' | '_route' | '_proxy' | '_reusedConnection'>;
+}
+
+/**
+ * The entry of an answer. It completes itself when the body is over, and does not hold the answer: one that is lost
+ * unread frees its connection and is told of, recorded or not.
+ */
+export class AnswerEntry {
   readonly startedAt: number;
-  readonly #request: HarRequest;
-  readonly #response: HttpResponse;
   readonly #keeping: HarKeeping;
+  #known: OpenAnswer | HarEntry;
+  #isRead = false;
 
   constructor(sent: WireRequest, response: HttpResponse, keeping: HarKeeping) {
     this.startedAt = sent.startedAt;
-    const request = toHarRequest(sent.transported, keeping.filter, keeping.limit);
-    this.#request = response.isBodyUnsent ? { ...request, bodySize: 0 } : request;
-    this.#response = response;
     this.#keeping = keeping;
-  }
-
-  /** Whether nothing more will be learned of it. */
-  get isComplete(): boolean {
-    const { timings } = this.#response;
-    return timings.total !== null && (this.#keeping.limit === 0 || this.#response.peekContent() !== null);
+    const open = openAnswer(sent, response, keeping);
+    const body = unreadBody(response);
+    this.#known = body === null ? this.#write(open, emptyBody(open), response) : open;
+    if (body !== null) this.#listen(body, open);
   }
 
   /** The entry as far as it is known. */
   get entry(): HarEntry {
-    const response = this.#response;
-    const { timings, connection, reusedConnection, error } = response;
+    const known = this.#known;
+    if (!('head' in known)) return known;
+    const response = known.answer.deref();
+    const timings = response?.timings ?? known.timings;
+    return this.#write(known, { timings, isRead: this.#isRead }, response);
+  }
+
+  #listen(body: Readable, open: OpenAnswer): void {
+    const over = (): void => {
+      body.off('end', over).off('close', over);
+      this.#isRead = body.readableEnded;
+      void this.#complete(open);
+    };
+    // After 'end' its reader goes on, and may lose the answer before 'close'.
+    body.on('end', over).on('close', over);
+  }
+
+  async #complete(open: OpenAnswer): Promise<void> {
+    const isRead = this.#isRead;
+    const lost = isRead ? { ...open.timings, ...bodyTimes(open, performance.now()) } : open.timings;
+    const response = open.answer.deref();
+    // The last of it may have yet to be decoded.
+    if (response?.bodyUsed) await response.content().catch(() => {});
+    this.#known = this.#write(open, { timings: response?.timings ?? lost, isRead }, response);
+  }
+
+  #write(open: OpenAnswer, { timings, isRead }: BodyFacts, response: HttpResponse | undefined): HarEntry {
+    const { filter, limit } = this.#keeping;
+    const body = { isRead, content: response?.peekContent() ?? null, encoding: response?.encoding ?? null };
     return {
-      ...common(this.startedAt, this.#request, timings),
-      response: toHarResponse(response, this.#keeping.filter, this.#keeping.limit),
-      ...(connection && { connection: String(connection.id) }),
-      ...(timings.total === null && { comment: 'the body has not been read to its end' }),
-      ...routeFacts(response.route),
-      _reusedConnection: reusedConnection,
-      ...(error && { _error: describe(error) }),
+      ...common(this.startedAt, open.request, timings),
+      response: toHarResponse(open.head, body, filter, limit),
+      ...(!isRead && { comment: 'the body has not been read to its end' }),
+      ...open.facts,
     };
   }
+}
+
+interface BodyFacts {
+  readonly timings: Timings;
+  readonly isRead: boolean;
+}
+
+function openAnswer({ transported }: WireRequest, response: HttpResponse, { filter, limit }: HarKeeping): OpenAnswer {
+  const { status, statusText, headers, route, connection, timings, elapsed, reusedConnection } = response;
+  const request = toHarRequest(transported, filter, limit);
+  return {
+    answer: new WeakRef(response),
+    request: response.isBodyUnsent ? { ...request, bodySize: 0 } : request,
+    head: { method: response.request.method, status, statusText, headers },
+    timings,
+    elapsed,
+    answeredAt: performance.now(),
+    facts: {
+      ...(connection && { connection: String(connection.id) }),
+      ...routeFacts(route),
+      _reusedConnection: reusedConnection,
+    },
+  };
+}
+
+// Over with the head; its end, which is about to be told, is not worth waiting for.
+function emptyBody(open: OpenAnswer): BodyFacts {
+  return { timings: { ...open.timings, ...bodyTimes(open, open.answeredAt) }, isRead: true };
+}
+
+function bodyTimes({ elapsed, answeredAt }: OpenAnswer, endedAt: number): Pick<Timings, 'body' | 'total'> {
+  const body = endedAt - answeredAt;
+  return { body, total: elapsed + body };
 }
 
 /** The entry of a request that was not answered. */

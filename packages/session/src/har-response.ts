@@ -17,54 +17,76 @@ export const NO_RESPONSE: HarResponse = {
   bodySize: -1,
 };
 
+/** What the archive tells of the head of an answer; leads to neither the answer nor its connection. */
+export interface AnswerHead {
+  /** Of the request. */
+  readonly method: string;
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: HttpResponse['headers'];
+}
+
+/** What is known of the body of an answer. */
+export interface AnswerBody {
+  /** Whether it has come to its end. */
+  readonly isRead: boolean;
+  /** All of it, if it was asked for as a whole. */
+  readonly content: Buffer | null;
+  /** The charset of its text. */
+  readonly encoding: string | null;
+}
+
 /**
  * An answer in the archive's terms, without its secrets, as far as it has been read.
  * @param limit bytes up to which its body is kept
  */
-export function toHarResponse(response: HttpResponse, filter: SecretFilter, limit: number): HarResponse {
-  const { status, statusText, headers } = response;
-  const bodySize = receivedBytes(response);
+export function toHarResponse(head: AnswerHead, body: AnswerBody, filter: SecretFilter, limit: number): HarResponse {
+  const { status, statusText, headers } = head;
+  const bodySize = receivedBytes(head, body);
   return {
     ...NO_RESPONSE,
     status,
     statusText,
     cookies: (headers['set-cookie'] ?? []).map((line) => toCookie(line, filter)),
     headers: toPairs(headers, filter),
-    content: toContent(response, bodySize, filter, limit),
+    content: toContent(head, body, bodySize, filter, limit),
     redirectURL: filter.header('location', headers.location ?? ''),
     bodySize,
   };
 }
 
-function toPairs(headers: HttpResponse['headers'], filter: SecretFilter): HarPair[] {
+function toPairs(headers: AnswerHead['headers'], filter: SecretFilter): HarPair[] {
   return Object.entries(headers).flatMap(([name, values]) =>
     [values ?? []].flat().map((value) => ({ name, value: filter.header(name, value) })),
   );
 }
 
 // As it came over the wire; of what is not told, only an answer that was not encoded shows it.
-function receivedBytes(response: HttpResponse): number {
-  const { status, headers, request } = response;
-  if (request.method === 'HEAD' || status === 204 || status === 304) return 0;
-  if (response.timings.total === null) return -1;
-  const content = response.peekContent();
-  if (content !== null && !isEncoded(response)) return content.length;
+function receivedBytes({ method, status, headers }: AnswerHead, { isRead, content }: AnswerBody): number {
+  if (method === 'HEAD' || status === 204 || status === 304) return 0;
+  if (!isRead) return -1;
+  if (content !== null && !isEncoded(headers)) return content.length;
   return headers['content-length'] === undefined ? -1 : Number(headers['content-length']);
 }
 
-function isEncoded({ headers }: HttpResponse): boolean {
+function isEncoded(headers: AnswerHead['headers']): boolean {
   return (headers['content-encoding'] ?? 'identity') !== 'identity';
 }
 
-function toContent(response: HttpResponse, bodySize: number, filter: SecretFilter, limit: number): HarContent {
-  const mimeType = response.headers['content-type'] ?? '';
-  const bytes = response.peekContent();
-  if (bytes === null) return { size: isEncoded(response) ? 0 : Math.max(0, bodySize), mimeType };
+function toContent(
+  { headers }: AnswerHead,
+  { content: bytes, encoding }: AnswerBody,
+  bodySize: number,
+  filter: SecretFilter,
+  limit: number,
+): HarContent {
+  const mimeType = headers['content-type'] ?? '';
+  if (bytes === null) return { size: isEncoded(headers) ? 0 : Math.max(0, bodySize), mimeType };
   const compression = bytes.length - bodySize;
-  const content = { size: bytes.length, ...(isEncoded(response) && bodySize >= 0 && { compression }), mimeType };
+  const content = { size: bytes.length, ...(isEncoded(headers) && bodySize >= 0 && { compression }), mimeType };
   if (limit === 0) return content;
   if (bytes.length > limit) return { ...content, comment: `not kept, as it has more than ${limit} bytes` };
-  const text = decodeText(bytes, response.encoding);
+  const text = decodeText(bytes, encoding);
   // Bytes that are no text come out as replacement characters; what they are, nobody knows.
   if (text.includes('\ufffd'))
     return { ...content, text: unlessShown(bytes, mimeType, filter).toString('base64'), encoding: 'base64' };

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import { printAs } from '@cloudlane/transport';
-import { failedEntry, type HarKeeping, OpenEntry } from './har-entry.ts';
+import { AnswerEntry, failedEntry, type HarKeeping } from './har-entry.ts';
 import type { Har, HarEntry } from './har-format.ts';
 import type { HttpResponse } from './http-response.ts';
 import { SecretFilter } from './secret-filter.ts';
@@ -29,8 +29,8 @@ export interface HarOptions {
 
 /**
  * Records requests and their answers, hops of a redirect and second tries too, as an HTTP Archive 1.2, which browsers
- * and many tools can show. Its secrets are masked. An answer is kept until its body has been read, and from then on only
- * what is written of it.
+ * and many tools can show. Its secrets are masked. It holds no answer: one that is lost unread is told of as ever, and its
+ * entry says that it was not read.
  */
 export class HarRecorder implements WireObserver {
   /** Where `save()` writes to, if nothing else is said. */
@@ -39,8 +39,6 @@ export class HarRecorder implements WireObserver {
   readonly #maxEntries: number;
   #entries: Entry[] = [];
   #dropped = 0;
-  #openCount = 0;
-  #tidyAt = LEAST_OPEN;
 
   /** @throws InvalidOptionError naming the option that cannot be used */
   constructor(options: HarOptions = {}) {
@@ -52,7 +50,7 @@ export class HarRecorder implements WireObserver {
   }
 
   answered(sent: WireRequest, response: HttpResponse): void {
-    this.#add(() => new OpenEntry(sent, response, this.#keeping));
+    this.#add(() => new AnswerEntry(sent, response, this.#keeping));
   }
 
   failed(sent: WireRequest, error: unknown): void {
@@ -61,7 +59,6 @@ export class HarRecorder implements WireObserver {
 
   /** The archive as it is now. What is still under way is missing; bodies not yet read have no size and no time. */
   toJSON(): Har {
-    this.#tidy();
     // Answers come in another order than requests go out.
     const entries = this.#entries.toSorted((a, b) => a.startedAt - b.startedAt).map(({ entry }) => entry);
     const creator = { name: 'cloudlane', version: VERSION };
@@ -94,25 +91,12 @@ export class HarRecorder implements WireObserver {
       this.#entries.shift();
       this.#dropped += 1;
     }
-    this.#openCount += 1;
-    if (this.#openCount >= this.#tidyAt) attempt(() => this.#tidy());
-  }
-
-  // Seldom enough to cost little, often enough not to keep what was read long ago.
-  #tidy(): void {
-    this.#entries = this.#entries.map((each) =>
-      each instanceof OpenEntry && each.isComplete ? { startedAt: each.startedAt, entry: each.entry } : each,
-    );
-    this.#openCount = this.#entries.filter((each) => each instanceof OpenEntry).length;
-    this.#tidyAt = Math.max(LEAST_OPEN, 2 * this.#openCount);
   }
 
   static {
     printAs<HarRecorder>(HarRecorder.prototype, (recorder) => `<HarRecorder [${recorder.#entries.length} entries]>`);
   }
 }
-
-const LEAST_OPEN = 32;
 
 interface Entry {
   readonly startedAt: number;

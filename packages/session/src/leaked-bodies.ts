@@ -18,12 +18,22 @@ const unread = new FinalizationRegistry<Unread>(({ body, method, url }) => {
   );
 });
 
+// Only as long as nobody has asked for them.
+const bodies = new WeakMap<object, Readable>();
+
 /** Tells of the answer by a process warning, and frees its connection, if it is lost with its body unread. */
 export function watchBody(answer: object, body: Readable, { method, url }: PreparedRequest): void {
   unread.register(answer, { body, method, url }, answer);
+  bodies.set(answer, body);
 }
 
 /** The body is somebody's business now. */
 export function forgetBody(answer: object): void {
   unread.unregister(answer);
+  bodies.delete(answer);
+}
+
+/** The body of an answer that nobody has asked for yet, to listen to; null if there is none. */
+export function unreadBody(answer: object): Readable | null {
+  return bodies.get(answer) ?? null;
 }
