@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { types } from 'node:util';
 import type { HttpResponse } from '@cloudlane/session';
 import { maskUrl, printAs } from '@cloudlane/transport';
@@ -14,10 +14,10 @@ export class ApiResponse<T = unknown> {
   /** The answer below: route, explanation, connection, elapsed. */
   readonly http: HttpResponse;
 
-  constructor(http: HttpResponse, object: T) {
+  constructor(http: HttpResponse, object: T, headers: HttpResponse['headers'] = http.headers) {
     this.http = http;
     this.status = http.status;
-    this.headers = http.headers;
+    this.headers = headers;
     this.object = object;
   }
 
@@ -39,7 +39,16 @@ export class JsonResponse<T = unknown> extends ApiResponse<T> {}
 export class XmlResponse<T = unknown> extends ApiResponse<T> {}
 
 /** An answer whose body is left as a stream; read it or destroy it, its connection waits for that. */
-export class RawResponse extends ApiResponse<Readable> {}
+export class RawResponse extends ApiResponse<Readable> {
+  /** @throws StreamConsumedError if the body was taken as a stream */
+  static async of(http: HttpResponse): Promise<RawResponse> {
+    if (!http.bodyUsed) return new RawResponse(http, http.body);
+    // A hook has read it: its content is there, and no longer encoded.
+    const stream = Readable.from([await http.content()], { objectMode: false });
+    const { 'content-encoding': encoding, 'content-length': length, ...rest } = http.headers;
+    return new RawResponse(http, stream, encoding === undefined ? http.headers : rest);
+  }
+}
 
 /** How a connection's provider speaks. */
 export type ResponseFormat = 'json' | 'xml';

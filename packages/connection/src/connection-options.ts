@@ -2,7 +2,11 @@ import type { HttpProxy } from '@cloudlane/proxy';
 import type { QueryParams, SessionOptions } from '@cloudlane/session';
 import type { RequestHeaders, Timeouts, UploadProgress } from '@cloudlane/transport';
 
-/** Options of a connection; a driver passes them on whole. Where: either `baseUrl`, or the parts. */
+/**
+ * Options of a connection; a driver passes them on whole. Where: either `baseUrl`, or the parts. Of those of its session
+ * some are for other URLs alone: `allowRedirects`, `safeMode`, `dangerMode` and `encodeUri`, and for raw answers
+ * `prefetch`. An answer of the API is the driver's to judge.
+ */
 export interface ConnectionOptions extends Omit<SessionOptions, 'headers' | 'params'> {
   /** URL of the API; actions are joined to its path. */
   readonly baseUrl?: string | URL | undefined;
@@ -23,14 +27,14 @@ export interface CallOptions {
   /** The route of this call alone: a proxy, or null for direct. */
   readonly http_proxy?: HttpProxy | undefined;
   /** Laid over the connection's; null takes a default away. */
-  readonly headers?: RequestHeaders | undefined;
+  readonly headers?: RequestHeaders | Headers | undefined;
 }
 
 /** One request to the API. */
 export interface ApiRequestOptions extends CallOptions {
   /** @defaultValue 'GET' */
   readonly method?: string | undefined;
-  readonly params?: QueryParams | undefined;
+  readonly params?: QueryParams | URLSearchParams | undefined;
   /** The body; `encodeData` turns what is not a body yet into one. */
   readonly data?: unknown;
   /** The body as JSON. Not together with `data`. */

@@ -167,13 +167,15 @@ export class Connection {
     // First of all, so that what setHttpProxy changes while the override points run is not for this call.
     const request = this.session.prepare(method, this.baseUrl, {
       ...THIS_ANSWER,
+      ...(options.raw && { prefetch: false }),
       auth,
       http_proxy,
       signal,
       timeout,
       onUploadProgress,
     });
-    const params: MutableParams = { ...options.params };
+    const own = options.params instanceof URLSearchParams ? fieldsOf(options.params) : options.params;
+    const params: MutableParams = { ...own };
     const headers: MutableHeaders = {
       // What is handed on as a stream is taken as it is.
       ...(options.raw ? { 'Accept-Encoding': null } : { Accept: ACCEPT[this.format] }),
@@ -184,7 +186,7 @@ export class Connection {
     await this.addDefaultHeaders(headers, context);
     if (json !== undefined) request.body = JSON.stringify(json);
     else if (data !== null) request.body = await this.encodeData(data, context);
-    request.url = withParams(joinPath(request.url, path), params, options.params);
+    request.url = withParams(joinPath(request.url, path), params, own);
     request.mergeHeaders(headers);
     request.mergeHeaders(options.headers);
     await this.preConnect(request, context);
@@ -193,7 +195,7 @@ export class Connection {
 
   async #read(http: HttpResponse, raw: boolean, context: CallContext): Promise<ApiResponse> {
     if (await this.success(http, context)) {
-      return raw ? new RawResponse(http, http.body) : this.#wrap(http, await this.parseBody(http, context));
+      return raw ? await RawResponse.of(http) : this.#wrap(http, await this.parseBody(http, context));
     }
     const details = await this.parseError(http, context);
     throw makeProviderError(details, {
@@ -218,3 +220,8 @@ export class Connection {
 const THIS_ANSWER = { allowRedirects: false, safeMode: false, dangerMode: false, encodeUri: true } as const;
 
 const ACCEPT: Readonly<Record<ResponseFormat, string>> = { json: 'application/json', xml: 'application/xml' };
+
+/** Names and lists of their values. */
+function fieldsOf(params: URLSearchParams): QueryParams {
+  return Object.fromEntries([...params.keys()].map((name) => [name, params.getAll(name)]));
+}
