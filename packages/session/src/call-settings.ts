@@ -13,7 +13,7 @@ import type { CookieJar } from './cookie-jar.ts';
 import { curlObserver } from './curl.ts';
 import { checkRecord } from './given-values.ts';
 import { HookChain, type Hooks } from './hooks.ts';
-import { mergeTimeouts } from './merge.ts';
+import { mergeTimeouts, ownHeader } from './merge.ts';
 import { chooseSetting, type ProxySetting } from './proxy-setting.ts';
 import type { Session } from './session.ts';
 import type {
@@ -62,6 +62,8 @@ export interface CallSettings {
   readonly transport: Transport;
   readonly hooks: HookChain;
   readonly auth: Authorizer | null;
+  /** The call's own `Authorization`, which auth does not write over; null: none is sent, undefined: it has none. */
+  readonly authorization: string | null | undefined;
   readonly jar: CookieJar;
   /** The call's own. */
   readonly cookies: Cookies | undefined;
@@ -98,6 +100,7 @@ export function settleCall(defaults: Defaults, options: RequestOptions): CallSet
     transport,
     hooks: new HookChain(session, defaults.hooks, options.hooks, behaviour.hookErrors),
     auth: auth === null ? null : readAuth(auth),
+    authorization: options.auth === undefined ? ownHeader(options.headers, 'authorization') : undefined,
     jar,
     cookies: options.cookies,
     wire: {

@@ -160,6 +160,8 @@ export class Call {
     const returned = (await waitFor(auth.apply(request), 'auth', request, this.#patience)) ?? request;
     if (!(returned instanceof PreparedRequest))
       throw new InvalidOptionError('auth', 'returned something else than the request; return that, or nothing');
+    const { authorization } = this.#settings;
+    if (authorization !== undefined) returned.setHeader('Authorization', authorization);
     this.#noteHeaders(before, returned);
     return returned;
   }
@@ -172,14 +174,14 @@ export class Call {
   }
 
   async #shouldAskAgain(request: PreparedRequest, response: HttpResponse, tries: number): Promise<boolean> {
-    const { auth } = this.#settings;
+    const { auth, authorization } = this.#settings;
     if (response.status === 417 && request.header('Expect') !== undefined) {
       // RFC 9110 §10.1.1: it does not know the expectation; without it, it may take the request.
       request.setHeader('Expect', null);
       return true;
     }
-    if (response.status !== 401 || auth?.answerChallenge === undefined || !this.#isAtHome || tries >= MOST_TRIES)
-      return false;
+    if (response.status !== 401 || auth?.answerChallenge === undefined || authorization !== undefined) return false;
+    if (!this.#isAtHome || tries >= MOST_TRIES) return false;
     try {
       return await waitFor(auth.answerChallenge(response), 'auth', request, this.#patience);
     } catch (error) {

@@ -65,6 +65,15 @@ export function mergeContentHeaders(
   return merged;
 }
 
+/** What a call's headers themselves say of one, its name in lower case; null takes it away, undefined says nothing. */
+export function ownHeader(headers: RequestHeaders | Headers | undefined, wanted: string): string | null | undefined {
+  if (headers === undefined) return undefined;
+  const own = Object.entries(readHeaders(headers)).find(
+    ([name, value]) => value !== undefined && name.toLowerCase() === wanted,
+  );
+  return own === undefined || own[1] === null ? own && null : String(own[1]);
+}
+
 /** A new URL with query parameters beside its own; later layers win, null leaves one out, undefined says nothing. */
 export function withParams(url: URL, ...layers: readonly ParamLayer[]): URL {
   const pairs = listParams(layers);

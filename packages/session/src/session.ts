@@ -20,7 +20,7 @@ import {
   type TlsOptions,
   Transport,
 } from '@cloudlane/transport';
-import { type Auth, HTTPProxyAuth, readAuth } from './auth.ts';
+import { type Auth, readAuth } from './auth.ts';
 import { AxiosPassage } from './axios-passage.ts';
 import { DEFAULT_BEHAVIOUR, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
 import { Call } from './call.ts';
@@ -38,7 +38,7 @@ import type { HarRecorder } from './har.ts';
 import { HeaderBag, type HeaderValues } from './header-bag.ts';
 import { checkHooks, type Hooks, NO_HOOKS, type RequestArgs } from './hooks.ts';
 import type { HttpResponse } from './http-response.ts';
-import { mergeContentHeaders, rawTarget, readHeaders, withParams } from './merge.ts';
+import { mergeContentHeaders, ownHeader, rawTarget, withParams } from './merge.ts';
 import { runArgs } from './patience.ts';
 import { PreparedRequest } from './prepared-request.ts';
 import { checkProxyTls, isMap, type ProxySetting, readSetting, refuseBoth } from './proxy-setting.ts';
@@ -372,10 +372,7 @@ export class Session implements ResolvedBehaviour {
   #settle(defaults: Defaults, options: RequestOptions): CallSettings {
     if (this.#closing !== null) throw new SessionClosedError();
     checkCallNames(options);
-    // A header that a call gives itself is not to be written over.
-    const isAuthorized = options.auth === undefined && names(options.headers, 'authorization');
-    const isForOrigins = !(defaults.auth instanceof HTTPProxyAuth);
-    return settleCall(defaults, isAuthorized && isForOrigins ? { ...options, auth: null } : options);
+    return settleCall(defaults, options);
   }
 
   /** With what the hook `args` has made of the arguments. */
@@ -508,16 +505,9 @@ function chooseTransport({
   });
 }
 
-/** Whether a call's headers name this one (in lower case), be it to take it away. */
-function names(headers: RequestOptions['headers'], wanted: string): boolean {
-  if (headers === undefined) return false;
-  return Object.entries(readHeaders(headers)).some(
-    ([name, value]) => value !== undefined && name.toLowerCase() === wanted,
-  );
-}
-
 /** A default header must not swallow the cookies of a call. @throws InvalidOptionError if the call gives both */
 function yieldToCookies(headers: Record<string, string>, call: RequestOptions['headers']): void {
-  if (names(call, 'cookie')) throw new InvalidOptionError('cookies', 'contradict the header Cookie; give one of them');
+  if (ownHeader(call, 'cookie') !== undefined)
+    throw new InvalidOptionError('cookies', 'contradict the header Cookie; give one of them');
   for (const name of Object.keys(headers)) if (name.toLowerCase() === 'cookie') delete headers[name];
 }
