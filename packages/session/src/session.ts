@@ -10,8 +10,6 @@ import {
 import {
   ACCEPTED_ENCODINGS,
   type AxiosInstance,
-  type ConnectionInfo,
-  hasInterceptors,
   parseUrl,
   printAs,
   type RequestHeaders,
@@ -21,38 +19,18 @@ import {
   Transport,
 } from '@cloudlane/transport';
 import { type Auth, readAuth } from './auth.ts';
-import { AxiosPassage } from './axios-passage.ts';
 import { DEFAULT_BEHAVIOUR, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
-import { Call } from './call.ts';
-import {
-  type CallSettings,
-  checkCallNames,
-  type Defaults,
-  refuseUnknown,
-  routeSettings,
-  settleCall,
-} from './call-settings.ts';
+import { CallMaker } from './call-maker.ts';
+import { type Defaults, refuseUnknown, routeSettings } from './call-settings.ts';
 import { imapRequests, type MapOptions, mapRequests, type RequestSource } from './concurrency.ts';
 import { CookieJar } from './cookie-jar.ts';
 import type { HarRecorder } from './har.ts';
 import { HeaderBag, type HeaderValues } from './header-bag.ts';
-import { checkHooks, type Hooks, NO_HOOKS, type RequestArgs } from './hooks.ts';
+import { checkHooks, type Hooks, NO_HOOKS } from './hooks.ts';
 import type { HttpResponse } from './http-response.ts';
-import { mergeContentHeaders, ownHeader, rawTarget, withParams } from './merge.ts';
-import { runArgs } from './patience.ts';
-import { PreparedRequest } from './prepared-request.ts';
+import type { PreparedRequest } from './prepared-request.ts';
 import { checkProxyTls, isMap, type ProxySetting, readSetting, refuseBoth } from './proxy-setting.ts';
-import { encodeContent } from './request-content.ts';
-import { SessionAxios } from './session-axios.ts';
-import { SessionClosedError } from './session-errors.ts';
-import type {
-  ClientCertificate,
-  Cookies,
-  QueryParams,
-  RequestData,
-  RequestOptions,
-  SessionOptions,
-} from './session-options.ts';
+import type { ClientCertificate, Cookies, QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
 import { VERSION } from './version.ts';
 
 /** Query parameters that can be written to. */
@@ -91,11 +69,10 @@ export class Session implements ResolvedBehaviour {
   readonly #tls: TlsOptions;
   readonly #proxyTls: TlsOptions;
   readonly #environment: Pick<SessionOptions, 'env' | 'system'>;
-  readonly #connections = new Set<number>();
+  readonly #calls: CallMaker;
   #headers: HeaderBag;
   #jar: CookieJar;
   #proxy: ProxySetting | null;
-  #axios: SessionAxios | null = null;
   #closing: Promise<void> | null = null;
 
   /**
@@ -134,6 +111,7 @@ export class Session implements ResolvedBehaviour {
     this.#ownsTransport = transport === undefined && (maxSockets !== undefined || maxIdleSockets !== undefined);
     this.transport = chooseTransport({ transport, maxSockets, maxIdleSockets });
     this.transport.check({ tls, proxyTls, timeout });
+    this.#calls = new CallMaker(this.transport, () => this.#snapshot());
     this.#headers = new HeaderBag(baseHeaders, userAgent === undefined ? {} : { 'User-Agent': userAgent }, headers);
     this.params = { ...params };
     this.#jar = cookies instanceof CookieJar ? cookies : new CookieJar(cookies);
@@ -234,12 +212,7 @@ export class Session implements ResolvedBehaviour {
    * every other call of the session passes them, too.
    */
   get axios(): AxiosInstance {
-    this.#axios ??= new SessionAxios({
-      snapshot: () => asNow(this.#snapshot()),
-      settle: (defaults, options) => this.#settle(defaults, options),
-      prepare: (defaults, args, settings) => this.#prepare(defaults, args, settings),
-    });
-    return this.#axios.instance;
+    return this.#calls.axios;
   }
 
   /** The route a request to this URL would take now, and why. Sends nothing. */
@@ -256,11 +229,7 @@ export class Session implements ResolvedBehaviour {
    * @throws InvalidOptionError if an option is unknown, cannot be used, or contradicts another
    */
   async request(method: string, url: string | URL, options: RequestOptions = {}): Promise<HttpResponse> {
-    const defaults = this.#snapshot();
-    const settings = this.#settle(defaults, options);
-    if (!settings.hooks.has('args')) return await this.#prepare(defaults, { ...options, method, url }, settings).send();
-    const kept = asNow(defaults);
-    return await this.#resettle(kept, await runArgs(settings, { ...options, method, url }, undefined)).send();
+    return await this.#calls.request(this.#snapshot(), { ...options, method, url }, options);
   }
 
   /**
@@ -269,11 +238,7 @@ export class Session implements ResolvedBehaviour {
    * @throws InvalidOptionError if the URL is not absolute, or an option is unknown, cannot be used, or contradicts another
    */
   prepare(method: string, url: string | URL, options: RequestOptions = {}): PreparedRequest {
-    const defaults = this.#snapshot();
-    const settings = this.#settle(defaults, options);
-    const args = { ...options, method, url };
-    if (!settings.hooks.has('args')) return this.#prepare(defaults, args, settings);
-    return this.#prepare(asNow(defaults), args, settings, options);
+    return this.#calls.prepare(this.#snapshot(), { ...options, method, url }, options);
   }
 
   /**
@@ -341,8 +306,8 @@ export class Session implements ResolvedBehaviour {
   }
 
   async #close(): Promise<void> {
+    this.#calls.close();
     if (this.#ownsTransport) await this.transport.close();
-    else this.transport.closeIdle(this.#connections);
     if (this.har?.path !== undefined) await this.har.save();
   }
 
@@ -365,120 +330,14 @@ export class Session implements ResolvedBehaviour {
       cert: this.cert,
       transport: this.transport,
       observer: this.har,
-      note: this.#note,
+      note: this.#calls.note,
     };
-  }
-
-  #settle(defaults: Defaults, options: RequestOptions): CallSettings {
-    if (this.#closing !== null) throw new SessionClosedError();
-    checkCallNames(options);
-    return settleCall(defaults, options);
-  }
-
-  /** With what the hook `args` has made of the arguments. */
-  #resettle(defaults: Defaults, args: RequestArgs): PreparedRequest {
-    const { method: _, url: __, ...options } = args;
-    return this.#prepare(defaults, args, this.#settle(defaults, options));
-  }
-
-  /** @param hooked the options, if the hook `args` has yet to see them */
-  #prepare(
-    defaults: Defaults,
-    args: RequestArgs,
-    settings: CallSettings,
-    hooked: RequestOptions | null = null,
-  ): PreparedRequest {
-    const { method, url } = args;
-    const content = encodeContent(args);
-    const target = withParams(parseUrl(url), defaults.params, args.params);
-    const headers = mergeContentHeaders(defaults.headers, content, args.headers);
-    if (args.cookies !== undefined) yieldToCookies(headers, args.headers);
-    const init = {
-      method: method.toUpperCase(),
-      url: target,
-      target: settings.behaviour.encodeUri ? null : rawTarget(url, defaults.params, args.params),
-      headers,
-      content,
-    };
-    return new PreparedRequest(init, (request, signal) =>
-      hooked === null
-        ? this.#send(settings, request, signal, (options) =>
-            settleCall({ ...defaults, behaviour: settings.behaviour }, { ...args, ...options }),
-          )
-        : this.#sendHooked(defaults, settings, hooked, request, signal),
-    );
-  }
-
-  async #send(
-    settings: CallSettings,
-    request: PreparedRequest,
-    signal: AbortSignal | undefined,
-    resettle: (options: RequestOptions) => CallSettings,
-  ): Promise<HttpResponse> {
-    if (this.#closing !== null) throw new SessionClosedError();
-    const axios = this.#axios?.instance;
-    if (axios !== undefined && hasInterceptors(axios))
-      return await new AxiosPassage({ settings, request, signal, resettle }).through(axios);
-    return await new Call(settings, request, signal).send();
-  }
-
-  async #sendHooked(
-    defaults: Defaults,
-    settings: CallSettings,
-    options: RequestOptions,
-    request: PreparedRequest,
-    signal: AbortSignal | undefined,
-  ): Promise<HttpResponse> {
-    const { json: _, files: __, params: ___, ...rest } = options;
-    const { method, headers } = request;
-    const data = dataOf(request);
-    const seen = { ...rest, method, url: writtenUrl(request), headers, ...(data !== null && { data }) };
-    const args = await runArgs(settings, seen, signal);
-    return await this.#resettle({ ...defaults, headers: {}, params: {} }, args).send({ signal });
-  }
-
-  readonly #note = (connection: ConnectionInfo | null): void => {
-    if (connection === null) return;
-    this.#connections.add(connection.id);
-    if (this.#closing !== null) this.transport.closeIdle(this.#connections);
-    else if (this.#connections.size > MOST_CONNECTIONS) this.#forgetClosed();
-  };
-
-  #forgetClosed(): void {
-    const open = new Set(this.transport.connections.map(({ id }) => id));
-    for (const id of this.#connections) if (!open.has(id)) this.#connections.delete(id);
   }
 
   static {
     printAs<Session>(Session.prototype, (session) => ({ Session: session.toJSON() }));
   }
 }
-
-/** The body; one that can be begun again as the function that does so. */
-function dataOf(request: PreparedRequest): RequestData | null {
-  const { body } = request;
-  if (body === null || typeof body === 'string' || body instanceof Uint8Array || !request.canRenewBody) return body;
-  let isBegun = false;
-  return () => {
-    if (isBegun) request.renewBody();
-    isBegun = true;
-    return request.body ?? '';
-  };
-}
-
-/** The URL, with the target in it that is to go out as it was written. */
-function writtenUrl({ url, target }: PreparedRequest): URL | string {
-  return target === null ? url : `${new URL('/', url).href.slice(0, -1)}${target}`;
-}
-
-/** The defaults for a call that will read them again, after its hook: what may be written to until then is copied. */
-function asNow(defaults: Defaults): Defaults {
-  const { headers, params, behaviour } = defaults;
-  return { ...defaults, headers: { ...headers }, params: { ...params }, behaviour: resolveBehaviour(behaviour, {}) };
-}
-
-// Beyond this most of them are long closed.
-const MOST_CONNECTIONS = 1_000;
 
 const BASE_HEADERS: RequestHeaders = {
   'User-Agent': `cloudlane/${VERSION}`,
@@ -503,11 +362,4 @@ function chooseTransport({
     ...(maxSockets !== undefined && { maxSockets }),
     ...(maxIdleSockets !== undefined && { maxIdleSockets }),
   });
-}
-
-/** A default header must not swallow the cookies of a call. @throws InvalidOptionError if the call gives both */
-function yieldToCookies(headers: Record<string, string>, call: RequestOptions['headers']): void {
-  if (ownHeader(call, 'cookie') !== undefined)
-    throw new InvalidOptionError('cookies', 'contradict the header Cookie; give one of them');
-  for (const name of Object.keys(headers)) if (name.toLowerCase() === 'cookie') delete headers[name];
 }
