@@ -2,14 +2,19 @@
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
-import type { ConnectionOptions } from '@cloudlane/connection';
-import { NotFoundError, RawResponse } from '@cloudlane/connection';
+import {
+  Connection,
+  type ConnectionOptions,
+  type MutableParams,
+  NotFoundError,
+  RawResponse,
+} from '@cloudlane/connection';
 import { HarRecorder, type Hooks, StreamConsumedError } from '@cloudlane/session';
 import type { OriginHandler } from '@cloudlane/testing';
 import { describe, expect, test } from '@jest/globals';
 import { RouteLab } from '../session/lab.ts';
 import { lateWay } from '../session/late-way.ts';
-import { failureOf, origin } from '../transport/lab.ts';
+import { failureOf, newTransport, origin } from '../transport/lab.ts';
 import { connectTo } from './lab.ts';
 
 const READS: Hooks = { response: async (response) => void (await response.content()) };
@@ -145,13 +150,24 @@ describe('an API call takes of its session', () => {
   });
 });
 
+/** Keeps what a driver sees of the parameters. */
+class Seeing extends Connection {
+  seen: object = {};
+
+  protected override addDefaultParams(params: MutableParams): void {
+    this.seen = { ...params };
+  }
+}
+
 describe('the call’s own', () => {
   test('params may be URLSearchParams, and headers Headers', async () => {
     const target = await origin();
-    await connectTo(target).request('/things', {
+    const connection = new Seeing({ baseUrl: target.url, transport: newTransport() });
+    await connection.request('/things', {
       params: new URLSearchParams('a=1&a=2&b=%20'),
       headers: new Headers({ 'X-A': 'call' }),
     });
+    expect(connection.seen).toEqual({ a: ['1', '2'], b: [' '] });
     expect(target.requests[0]).toMatchObject({ target: '/things?a=1&a=2&b=%20', headers: { 'x-a': 'call' } });
   });
 
