@@ -144,11 +144,15 @@ describe('an answer that is recorded', () => {
     'and given up is not said to have been read',
     async () => {
       const { warned, entries } = await record(
-        `(await session.get(url + '/long')).body.destroy();
-        const answer = await session.get(url + '/cut', { timeout: { idle: 20 } });
-        await answer.text().catch(() => {});
-        await (await session.get(url)).drain();`,
-        'true',
+        `const giveUp = async (path, how, options) => {
+          const answer = await session.get(url + path, options);
+          answers.push(new WeakRef(answer));
+          await how(answer);
+        };
+        await giveUp('/long', (answer) => void answer.body.destroy());
+        await giveUp('/cut', (answer) => answer.text().catch(() => {}), { timeout: { idle: 20 } });
+        await giveUp('/', (answer) => answer.drain());`,
+        'areLost()',
       );
       expect(warned).toEqual([]);
       expect(entries.map(({ comment, response }) => [comment, response.bodySize])).toEqual([
@@ -157,6 +161,7 @@ describe('an answer that is recorded', () => {
         // It was short enough to be read for the sake of its connection.
         [undefined, 5],
       ]);
+      for (const { timings } of entries) expect(timings.receive).toBeGreaterThan(0);
     },
     PROCESS_TIMEOUT,
   );

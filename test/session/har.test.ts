@@ -13,6 +13,7 @@ import { HarRecorder } from '../../packages/session/src/har.ts';
 import type { HarEntry } from '../../packages/session/src/har-format.ts';
 import { toHarTimes } from '../../packages/session/src/har-timings.ts';
 import { HttpResponse } from '../../packages/session/src/http-response.ts';
+import { unreadBody } from '../../packages/session/src/leaked-bodies.ts';
 import { PreparedRequest } from '../../packages/session/src/prepared-request.ts';
 import { VERSION } from '../../packages/session/src/version.ts';
 import type { WireRequest } from '../../packages/session/src/wire-observer.ts';
@@ -178,6 +179,27 @@ describe('an entry', () => {
     expect(entry.response).toMatchObject({ bodySize: length, content: { size: length } });
     expect(entry.time).toBeCloseTo(response.timings.total ?? Number.NaN, 2);
     expect(entry.timings.receive).toBeGreaterThan(0);
+  });
+});
+
+describe('an entry is complete', () => {
+  test('as soon as its reader hears of the end', async () => {
+    const server = await origin();
+    const recorder = new HarRecorder();
+    const { body } = await send(recorder, newTransport(), { ...DIRECT, url: server.url });
+    const entry = await new Promise<HarEntry>((resolve) => {
+      body.on('end', () => resolve(onlyEntry(recorder))).resume();
+    });
+    expect(entry).not.toHaveProperty('comment');
+    expect(entry.timings.receive).toBeGreaterThan(0);
+  });
+
+  test('for whoever keeps the answer, too, which keeps no stream', async () => {
+    const server = await origin();
+    const response = await send(new HarRecorder(), newTransport(), { ...DIRECT, url: server.url });
+    expect(unreadBody(response)).not.toBeNull();
+    await response.content();
+    expect(unreadBody(response)).toBeNull();
   });
 });
 
