@@ -30,6 +30,7 @@ import { checkHooks, type Hooks, NO_HOOKS } from './hooks.ts';
 import type { HttpResponse } from './http-response.ts';
 import type { PreparedRequest } from './prepared-request.ts';
 import { checkProxyTls, isMap, type ProxySetting, readSetting, refuseBoth } from './proxy-setting.ts';
+import { readSessionOptions } from './session-checks.ts';
 import type { ClientCertificate, Cookies, QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
 import { VERSION } from './version.ts';
 
@@ -104,7 +105,7 @@ export class Session implements ResolvedBehaviour {
       system,
       har,
       ...behaviour
-    } = defaults;
+    } = readSessionOptions(defaults);
     for (const name of Object.keys(behaviour)) if (!Object.hasOwn(DEFAULT_BEHAVIOUR, name)) refuseUnknown(name);
     // An environment that is broken harms the request that needs it; the rest is refused at once.
     resolveRoute(ANYWHERE, { noProxy, trustEnv, env: {} });
