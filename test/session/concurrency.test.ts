@@ -63,6 +63,11 @@ async function nothingUnderWay(session: Session): Promise<void> {
   await until(() => session.transport.connections.every(({ state }) => state === 'IDLE' || state === 'CLOSED'));
 }
 
+/** Connections that carry a request. */
+function underWayCount(session: Session): number {
+  return session.transport.connections.filter(({ state }) => state === 'ACTIVE').length;
+}
+
 describe('R21 prepare has the API of the main functions, and returns requests that are not sent', () => {
   overRoutes((route) => {
     test.each(METHODS)('%s', async (method) => {
@@ -615,6 +620,36 @@ describe('R26 size is how many are under way at once', () => {
       gate.open();
       expect(await shown(answers)).toEqual(['late', 'late', 'late']);
     });
+
+    test.each(['map', 'imap'] as const)(
+      'prefetch false: %s that ends early releases the answers nobody gets',
+      async (way) => {
+        const large = Buffer.alloc(1_000_000);
+        const gate = newGate();
+        const target = await route.origin(async ({ url, socket }, response) => {
+          if (url !== '/broken') return void response.end(large);
+          await gate.opened;
+          socket.destroy();
+        });
+        const session = await route.session();
+        const source = [`${target.url}/0`, `${target.url}/1`, `${target.url}/2`];
+        const hooks = { response: () => gate.open() };
+        if (way === 'map') {
+          const broken = { url: `${target.url}/broken`, dangerMode: true };
+          const requests = [{ url: source[0] ?? '', hooks }, broken];
+          await expect(session.map(requests, { prefetch: false, onError: 'throw' })).rejects.toBeInstanceOf(Error);
+        } else {
+          const answers = session.imap(source, { prefetch: false, size: 3 })[Symbol.asyncIterator]();
+          const first = await answers.next();
+          await target.waitForRequests(3);
+          await until(() => underWayCount(session) === 3);
+          for (let turn = 0; turn < 50; turn += 1) await nextTurn();
+          await answers.return?.();
+          if (first.value instanceof HttpResponse) expect((await first.value.content()).length).toBe(large.length);
+        }
+        await nothingUnderWay(session);
+      },
+    );
 
     test('with prefetch a body that breaks off is a failure', async () => {
       const { target } = await breaking(route, 1);

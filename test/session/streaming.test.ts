@@ -339,12 +339,12 @@ describe('R15: content and streams exclude each other', () => {
       const response = await answer();
       await take(response);
       expect(response.bodyUsed).toBe(true);
+      for (const again of [response.iterContent(), response.iterLines()]) {
+        await failureOf(collect<unknown>(again), StreamConsumedError);
+      }
       for (const read of [() => response.content(), () => response.text(), () => response.json()]) {
         const error = await failureOf(read(), StreamConsumedError);
         expect(error.message).toContain(String(response.url));
-      }
-      for (const again of [response.iterContent(), response.iterLines()]) {
-        await failureOf(collect<unknown>(again), StreamConsumedError);
       }
       expect(response.peekContent()).toBeNull();
     });
