@@ -2,11 +2,10 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
 import { type RequestOptions, Session, type SessionOptions, withParams } from '@cloudlane/session';
 import { describe, expect, test } from '@jest/globals';
-import { readSessionOptions } from '../../packages/session/src/session-checks.ts';
 import { newTransport, origin } from '../transport/lab.ts';
 
 function newSession(options: SessionOptions = {}): Session {
-  return new Session(readSessionOptions({ transport: newTransport(), env: {}, prefetch: true, ...options }));
+  return new Session({ transport: newTransport(), env: {}, prefetch: true, ...options });
 }
 
 /** What a wrong option leads to, wherever it is given; values that types forbid come as such. */
