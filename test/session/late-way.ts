@@ -29,8 +29,7 @@ export async function lateWay(route: RouteLab, target: LabOrigin, opensAt: numbe
   const verbose = new Writable({
     write(_chunk, _encoding, callback) {
       tries += 1;
-      // Without a host the port is open at once.
-      if (tries === opensAt) door.listen(port);
+      if (tries === opensAt) door.listen(port, '127.0.0.1');
       callback();
     },
   });

@@ -12,7 +12,7 @@ import { Call } from './call.ts';
 import { type CallSettings, checkCallNames, type Defaults, settleCall } from './call-settings.ts';
 import type { RequestArgs } from './hooks.ts';
 import type { HttpResponse } from './http-response.ts';
-import { mergeContentHeaders, ownHeader, rawTarget, withParams } from './merge.ts';
+import { mergeContentHeaders, ownHeader, rawTarget, readParams, withParams } from './merge.ts';
 import { runArgs } from './patience.ts';
 import { PreparedRequest } from './prepared-request.ts';
 import { encodeContent } from './request-content.ts';
@@ -174,7 +174,12 @@ function writtenUrl({ url, target }: PreparedRequest): URL | string {
 /** The defaults for a call that will read them again, after its hook: what may be written to until then is copied. */
 function asNow(defaults: Defaults): Defaults {
   const { headers, params, behaviour } = defaults;
-  return { ...defaults, headers: { ...headers }, params: { ...params }, behaviour: resolveBehaviour(behaviour, {}) };
+  return {
+    ...defaults,
+    headers: { ...headers },
+    params: params ? { ...readParams(params) } : {},
+    behaviour: resolveBehaviour(behaviour, {}),
+  };
 }
 
 /** A default header must not swallow the cookies of a call. @throws InvalidOptionError if the call gives both */

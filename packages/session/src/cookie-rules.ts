@@ -240,7 +240,7 @@ export function namedPairs(setCookie: readonly string[]): Record<string, string>
 }
 
 /** Name and value of a `Set-Cookie` field, as they stand there; without an equals sign all of it is the value. */
-export function splitPair(setCookie: string): [name: string, value: string] {
+function splitPair(setCookie: string): [name: string, value: string] {
   const [pair = ''] = setCookie.split(';', 1);
   const equals = pair.indexOf('=');
   return [trimBlanks(pair.slice(0, Math.max(equals, 0))), trimBlanks(pair.slice(equals + 1))];

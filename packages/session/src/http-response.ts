@@ -9,7 +9,7 @@ import {
   type TransportResponse,
 } from '@cloudlane/transport';
 import { sizedChunks } from './chunks.ts';
-import { splitPair } from './cookie-rules.ts';
+import { namedPairs } from './cookie-rules.ts';
 import { parseJson } from './json.ts';
 import { type LinesOptions, splitLines } from './lines.ts';
 import type { PreparedRequest } from './prepared-request.ts';
@@ -120,7 +120,7 @@ export class HttpResponse {
 
   /** Names and values of the cookies that this very answer sets; what is kept of them is in the session's jar. */
   get cookies(): Readonly<Record<string, string>> {
-    return Object.fromEntries((this.headers['set-cookie'] ?? []).map(splitPair));
+    return namedPairs(this.headers['set-cookie'] ?? []);
   }
 
   /** How `text()` and `iterLines()` read the bytes: the charset of `Content-Type`, or what was written here; null: a byte order mark decides, else UTF-8. */

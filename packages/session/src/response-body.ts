@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { pipeline, Readable, Transform } from 'node:stream';
 import { formatProxy } from '@cloudlane/proxy';
-import { decodeBody, isDecodingFault, maskUrl, ProtocolError, readAll } from '@cloudlane/transport';
+import { CloudlaneError, decodeBody, isDecodingFault, maskUrl, ProtocolError, readAll } from '@cloudlane/transport';
 import { drainBody } from './drain-body.ts';
 import type { HttpResponse } from './http-response.ts';
 import { forgetBody, watchBody } from './leaked-bodies.ts';
@@ -65,6 +65,7 @@ export class ResponseBody {
 
   /** All of it, with its `Content-Encoding` undone; read once, then kept. */
   content(): Promise<Buffer> {
+    if (this.#isStreamed) return Promise.reject(new StreamConsumedError(this.#answer));
     this.#content ??= this.#readAll();
     return this.#content;
   }
@@ -96,7 +97,6 @@ export class ResponseBody {
   }
 
   async #readAll(): Promise<Buffer> {
-    if (this.#isStreamed) throw new StreamConsumedError(this.#answer);
     this.#refuseIfReleased();
     forgetBody(this.#answer);
     this.#reading = decodeBody(this.#received(), this.#answer.headers['content-encoding']);
@@ -141,7 +141,11 @@ export class ResponseBody {
     const { route, headers } = this.#answer;
     const url = maskUrl(this.#answer.url);
     const encoding = headers['content-encoding'];
-    return new ProtocolError(`The body of ${url} is not valid ${encoding}, as its Content-Encoding says`, {
+    const fault =
+      error instanceof CloudlaneError
+        ? `: ${error.message}`
+        : ` is not valid ${encoding}, as its Content-Encoding says`;
+    return new ProtocolError(`The body of ${url}${fault}`, {
       phase: 'body',
       hop: 'origin',
       proxy: route.kind === 'direct' ? null : formatProxy(route.proxy),
