@@ -7,23 +7,11 @@ import type { HttpProxy, RouteExplanation } from '@cloudlane/proxy';
 import type { LabOrigin } from '@cloudlane/testing';
 import { newTransport } from '../transport/lab.ts';
 
+export { type Gate, newGate } from '../support/gate.ts';
+
 /** A connection to an origin, with a transport of its own that trusts the lab. */
 export function connectTo(origin: Pick<LabOrigin, 'url'>, options: ConnectionOptions = {}): Connection {
   return new Connection({ baseUrl: origin.url, transport: newTransport(), ...options });
-}
-
-/** Something to wait for that the test decides on. */
-export interface Gate {
-  readonly opened: Promise<void>;
-  open(): void;
-}
-
-export function newGate(): Gate {
-  let open = (): void => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
 }
 
 /** A call for another process. */

@@ -7,7 +7,7 @@ import v8 from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { closedPort } from '@cloudlane/testing';
-import type { Transport, TransportRequest } from '@cloudlane/transport';
+import { NO_TIMINGS, type Transport, type TransportRequest } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import { HarRecorder } from '../../packages/session/src/har.ts';
 import type { HarEntry } from '../../packages/session/src/har-format.ts';
@@ -247,20 +247,6 @@ describe('timings', () => {
     expect(second?.timings).not.toHaveProperty('_proxyHandshake');
   });
 
-  const NONE = {
-    queue: null,
-    proxyDns: null,
-    proxyConnect: null,
-    proxyTls: null,
-    proxyHandshake: null,
-    originDns: null,
-    originConnect: null,
-    originTls: null,
-    request: null,
-    firstByte: null,
-    body: null,
-    total: null,
-  };
   test.each([
     [{}, 0, { blocked: -1, dns: -1, connect: -1, ssl: -1, send: 0, wait: 0, receive: 0 }],
     [{ queue: 1, total: 1 }, 1, { blocked: 1, _queue: 1 }],
@@ -274,7 +260,7 @@ describe('timings', () => {
     [{ request: 1, firstByte: 2, body: 4, total: 7 }, 7, { send: 1, wait: 2, receive: 4, blocked: 0 }],
     [{ request: 0.0004, total: 0.0004 }, 0, { send: 0 }],
   ])('%j are sorted into those of the archive', (timings, time, expected) => {
-    expect(toHarTimes({ ...NONE, ...timings })).toMatchObject({ time, timings: expected });
+    expect(toHarTimes({ ...NO_TIMINGS, ...timings })).toMatchObject({ time, timings: expected });
   });
 });
 

@@ -9,6 +9,8 @@ import { afterEach, describe, expect } from '@jest/globals';
 import { closeAfterTest } from '../support/resources.ts';
 import { AUTH, newTransport, origin, proxy, type Scheme, socks, trusting } from '../transport/lab.ts';
 
+export { type Gate, newGate } from '../support/gate.ts';
+
 export type RouteKind = 'direct' | 'forward' | 'tunnel' | 'socks';
 
 const WAYS: readonly (readonly [kind: RouteKind, scheme: Scheme])[] = [
@@ -176,20 +178,6 @@ export function redirecting(
     }
     response.writeHead(entry[0], { Location: entry[1] }).end('moved');
   };
-}
-
-/** Something to wait for that the test decides on. */
-export interface Gate {
-  readonly opened: Promise<void>;
-  open(): void;
-}
-
-export function newGate(): Gate {
-  let open = (): void => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
 }
 
 /** Writes files to a directory that is gone after the test. Returns their paths, in the order of the names. */
