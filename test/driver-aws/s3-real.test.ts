@@ -10,6 +10,8 @@ import { beforeAll, expect, test } from '@jest/globals';
 import { describeReal, needs, running, startSquid, startSwift } from '../support/real-servers.ts';
 
 const MIB = 1024 ** 2;
+/** Of the big object. */
+const SIZE = 512;
 
 describeReal('Swift through Squid', [...needs.swift, ...needs.squid], () => {
   const squid = running(startSquid);
@@ -110,9 +112,9 @@ describeReal('Swift through Squid', [...needs.swift, ...needs.squid], () => {
     expect(new Set(puts.map(({ user, status }) => `${user} ${status}`))).toEqual(new Set(['alice 200']));
   }, 240_000);
 
-  test('256 MiB go both ways in little memory', async () => {
+  test(`${SIZE} MiB go both ways in little memory`, async () => {
     await storage.createContainer('large');
-    const { code, output, complaints } = await run(join(import.meta.dirname, 'transfer.mjs'), 256 * MIB, options());
+    const { code, output, complaints } = await run(join(import.meta.dirname, 'transfer.mjs'), SIZE * MIB, options());
     const seen = (await squid().log()).filter(({ url }) => url.endsWith('/large/object'));
     expect({ code, complaints, seen: seen.map(({ user, method, status }) => [user, method, status]) }).toEqual({
       code: 0,
@@ -123,12 +125,13 @@ describeReal('Swift through Squid', [...needs.swift, ...needs.squid], () => {
       ],
     });
     const { upload, download, peak } = JSON.parse(output);
-    const speed = (seconds: number) => `${(256 / seconds).toFixed(0)} MiB/s`;
+    const speed = (seconds: number) => `${(SIZE / seconds).toFixed(0)} MiB/s`;
     console.log(
-      `256 MiB up ${speed(upload.seconds)}, down ${speed(download.seconds)}, peak RSS ${(peak / MIB).toFixed(0)} MiB`,
+      `${SIZE} MiB up ${speed(upload.seconds)}, down ${speed(download.seconds)}, peak RSS ${(peak / MIB).toFixed(0)} MiB`,
     );
     expect(download.sha256).toBe(upload.sha256);
-    expect(peak).toBeLessThan(200 * MIB);
+    // What is not held is still collected late on a busy machine: whoever holds it all needs more than all of it.
+    expect(peak).toBeLessThan(0.7 * SIZE * MIB);
   }, 240_000);
 });
 
