@@ -6,6 +6,7 @@ import {
   answerOf,
   CloudlaneError,
   type InternalAxiosRequestConfig,
+  isBuffered,
   onAbort,
   passInterceptors,
   type RequestBody,
@@ -19,6 +20,7 @@ import type { CallSettings } from './call-settings.ts';
 import { failedAnswer } from './failed-answer.ts';
 import type { HttpResponse } from './http-response.ts';
 import { mergeHeaders, rawTarget } from './merge.ts';
+import { joinSignals } from './patience.ts';
 import type { PreparedRequest } from './prepared-request.ts';
 import { SessionAnswer } from './session-answer.ts';
 import type { RequestOptions } from './session-options.ts';
@@ -55,7 +57,7 @@ export class AxiosPassage {
   constructor(passenger: Passenger) {
     const { request, settings, signal } = passenger;
     this.#passenger = passenger;
-    this.#signal = signal && settings.signal ? AbortSignal.any([signal, settings.signal]) : (signal ?? settings.signal);
+    this.#signal = joinSignals(signal, settings.signal);
     this.#method = request.method;
     this.#url = request.url.href;
     this.#headers = { ...request.headers };
@@ -86,11 +88,10 @@ export class AxiosPassage {
   async send(asked: TransportRequest, config: InternalAxiosRequestConfig): Promise<SessionAnswer> {
     const { signal, ...options } = optionsOf(config, asked);
     const settings = this.#settings(options);
-    const signals = [this.#signal, signal].filter((each) => each !== undefined);
     const call = new Call(
       { ...settings, signal: undefined },
       this.#request(asked, config, settings),
-      signals.length > 1 ? AbortSignal.any(signals) : signals[0],
+      joinSignals(this.#signal, signal),
     );
     this.#history = call.history;
     const response = await call.send();
@@ -167,7 +168,7 @@ export class AxiosPassage {
 
 /** The body, in a form that axios hands on as it is: what looks like a plain object it would copy. */
 function shown(body: RequestBody | null): unknown {
-  if (body === null || typeof body === 'string' || body instanceof Uint8Array) return body;
+  if (body === null || isBuffered(body)) return body;
   return body instanceof Readable || 'getReader' in body ? body : Readable.from(body);
 }
 

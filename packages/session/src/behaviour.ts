@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { isWritable } from './line-writer.ts';
 import type { Behaviour } from './session-options.ts';
 
 /** Behaviour with every default in place. */
@@ -78,8 +79,4 @@ function check(behaviour: ResolvedBehaviour): void {
     throw new InvalidOptionError('verbose', 'must be a writable stream, or { to: a writable stream }');
   if (debug !== null && debug !== 'curl' && debug.format !== 'curl')
     throw new InvalidOptionError('debug', "must be 'curl', or { format: 'curl', … }");
-}
-
-function isWritable(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'write' in value && typeof value.write === 'function';
 }

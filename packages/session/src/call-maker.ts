@@ -3,6 +3,7 @@ import {
   type AxiosInstance,
   type ConnectionInfo,
   hasInterceptors,
+  isBuffered,
   parseUrl,
   type Transport,
 } from '@cloudlane/transport';
@@ -157,7 +158,7 @@ const MOST_CONNECTIONS = 1_000;
 /** The body; one that can be begun again as the function that does so. */
 function dataOf(request: PreparedRequest): RequestData | null {
   const { body } = request;
-  if (body === null || typeof body === 'string' || body instanceof Uint8Array || !request.canRenewBody) return body;
+  if (body === null || isBuffered(body) || !request.canRenewBody) return body;
   let isBegun = false;
   return () => {
     if (isBegun) request.renewBody();

@@ -1,6 +1,5 @@
 // A jar as text: our JSON, and the cookies.txt that Netscape began and curl and wget keep.
-import { randomUUID } from 'node:crypto';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import { type CookieInfo, toSameSite } from './cookie-rules.ts';
 
@@ -42,25 +41,6 @@ export async function readCookieFile(path: string): Promise<string> {
   const bytes = await readFile(path);
   const text = bytes.toString('utf8');
   return /^\ufeff?\s*\{/.test(text) ? text : bytes.toString('latin1');
-}
-
-/** Replaces a file as a whole, or on a failure leaves it as it was. Its owner alone may read it. */
-export async function replaceFile(path: string, content: Uint8Array): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.tmp`;
-  try {
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      await file.writeFile(content);
-      // Otherwise a crash of the machine could leave the new name without its content.
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
 }
 
 function formatLine({ name, value, domain, path, expires, secure, httpOnly, hostOnly }: CookieInfo): string {

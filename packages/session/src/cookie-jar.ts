@@ -7,7 +7,6 @@ import {
   formatNetscape,
   parseCookies,
   readCookieFile,
-  replaceFile,
 } from './cookie-file.ts';
 import {
   type CookieInfo,
@@ -26,6 +25,7 @@ import {
   standsInFor,
 } from './cookie-rules.ts';
 import { checkRecord } from './given-values.ts';
+import { replaceFile } from './replace-file.ts';
 import type { Cookies } from './session-options.ts';
 
 /**

@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto';
-import { rename, rm, writeFile } from 'node:fs/promises';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import { printAs } from '@cloudlane/transport';
 import { AnswerEntry, failedEntry, type HarKeeping } from './har-entry.ts';
 import type { Har, HarEntry } from './har-format.ts';
 import type { HttpResponse } from './http-response.ts';
+import { replaceFile } from './replace-file.ts';
 import { SecretFilter } from './secret-filter.ts';
 import { VERSION } from './version.ts';
 import type { WireObserver, WireRequest } from './wire-observer.ts';
@@ -73,14 +72,7 @@ export class HarRecorder implements WireObserver {
   async save(path: string | undefined = this.path): Promise<void> {
     if (typeof path !== 'string' || path === '')
       throw new InvalidOptionError('path', 'is missing: name the file, here or as an option of the recorder');
-    const unfinished = `${path}.${randomUUID()}.tmp`;
-    try {
-      await writeFile(unfinished, `${JSON.stringify(this, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
-      await rename(unfinished, path);
-    } catch (error) {
-      await rm(unfinished, { force: true });
-      throw error;
-    }
+    await replaceFile(path, `${JSON.stringify(this, null, 2)}\n`);
   }
 
   #add(make: () => Entry): void {

@@ -11,11 +11,16 @@ export interface Patience {
   readonly startedAt: number;
 }
 
+/** One signal for two, of which either may be missing. */
+export function joinSignals(one: AbortSignal | undefined, other: AbortSignal | undefined): AbortSignal | undefined {
+  return one && other ? AbortSignal.any([one, other]) : (one ?? other);
+}
+
 /** The patience of a call that begins now. */
 export function patienceOf({ wire, transport, signal: own }: CallSettings, signal: AbortSignal | undefined): Patience {
   const { timeout } = wire;
   return {
-    signal: signal && own ? AbortSignal.any([signal, own]) : (signal ?? own),
+    signal: joinSignals(signal, own),
     total: (typeof timeout === 'number' ? timeout : timeout?.total) ?? transport.timeouts.total,
     startedAt: performance.now(),
   };
@@ -38,8 +43,10 @@ export async function waitFor<T>(
   const end = new Promise<never>((_, reject) => {
     stop = onAbort(signal, () => reject(signal?.reason));
     if (total === 0) return;
-    const shown = maskUrl(parseUrl(url));
-    const expire = (): void => reject(timedOut(`${method} ${shown}: ${what}`, shown, total));
+    const expire = (): void => {
+      const shown = maskUrl(parseUrl(url));
+      reject(timedOut(`${method} ${shown}: ${what}`, shown, total));
+    };
     timer = setTimeout(expire, Math.max(1, total - (performance.now() - startedAt)));
   });
   try {

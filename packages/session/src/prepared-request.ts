@@ -1,4 +1,4 @@
-import { maskHeaders, maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
+import { isBuffered, maskHeaders, maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
 import { headerRecord, isHeaderRecord } from './header-record.ts';
 import type { HttpResponse } from './http-response.ts';
 import { mergeHeaders } from './merge.ts';
@@ -75,7 +75,7 @@ export class PreparedRequest {
   /** Whether the body can be sent once more. */
   get canRenewBody(): boolean {
     const body = this.#body;
-    return this.#renew !== null || body === null || typeof body === 'string' || body instanceof Uint8Array;
+    return this.#renew !== null || body === null || isBuffered(body);
   }
 
   /** Whether `send()` was called. */

@@ -47,7 +47,7 @@ export { hasUrls, MASK, maskForm, maskHeaders, maskUrl, maskUrlsIn } from './mas
 export { onAbort } from './on-abort.ts';
 export { parseUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
-export { checkBody, closeBody, type RequestBody, type UploadProgress } from './request-body.ts';
+export { checkBody, closeBody, isBuffered, type RequestBody, type UploadProgress } from './request-body.ts';
 export { basicCredentials } from './request-headers.ts';
 export { isSecretField, isSecretHeader } from './secret-names.ts';
 export { type LoadPackage, readSystemProxies } from './system-proxies.ts';
