@@ -3,6 +3,6 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const { version } = JSON.parse(readFileSync('lerna.json', 'utf8'));
-const file = 'packages/session/src/version.ts';
+const file = 'packages/transport/src/version.ts';
 writeFileSync(file, readFileSync(file, 'utf8').replace(/'[^']*'/, `'${version}'`));
 execFileSync('git', ['add', file]);

@@ -15,7 +15,7 @@ import { toHarTimes } from '../../packages/session/src/har-timings.ts';
 import { HttpResponse } from '../../packages/session/src/http-response.ts';
 import { unreadBody } from '../../packages/session/src/leaked-bodies.ts';
 import { PreparedRequest } from '../../packages/session/src/prepared-request.ts';
-import { VERSION } from '../../packages/session/src/version.ts';
+import { VERSION } from '../../packages/transport/src/version.ts';
 import type { WireRequest } from '../../packages/session/src/wire-observer.ts';
 import { closeAfterTest } from '../support/resources.ts';
 import { SECRETS, secretsIn } from '../support/secrets.ts';

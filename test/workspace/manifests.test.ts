@@ -43,7 +43,9 @@ describe.each(packages)('$name', (one) => {
   });
 
   test('declares what it imports and imports what it declares', () => {
-    expect(imported(one)).toEqual(Object.keys(declared(one)).sort());
+    // Types that its own lead to come with it, under the name of what they describe.
+    const names = Object.keys(declared(one)).filter((name) => !name.startsWith('@types/'));
+    expect(imported(one)).toEqual(names.sort());
   });
 
   test('has a reference for each sibling it depends on', () => {

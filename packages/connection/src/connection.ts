@@ -7,7 +7,7 @@ import {
   Session,
   withParams,
 } from '@cloudlane/session';
-import { maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
+import { maskUrl, printAs, type RequestBody, type RequestHeaders, readRetryAfter } from '@cloudlane/transport';
 import {
   type ApiResponse,
   JsonResponse,
@@ -18,7 +18,7 @@ import {
 } from './api-response.ts';
 import { joinPath, resolveBaseUrl } from './base-url.ts';
 import type { ApiRequestOptions, ConnectionOptions } from './connection-options.ts';
-import { makeProviderError, type ProviderErrorDetails, readRetryAfter } from './provider-errors.ts';
+import { makeProviderError, type ProviderErrorDetails } from './provider-errors.ts';
 
 /** Query parameters while defaults are added: null leaves one out. */
 export type MutableParams = { -readonly [K in keyof QueryParams]: QueryParams[K] };

@@ -108,7 +108,11 @@ export class AxiosPassage {
     const { settings, resettle } = this.#passenger;
     const chosen = Object.keys(options).length === 0 ? settings : resettle(options);
     // The caller's business, once the interceptors have seen the answer.
-    return { ...chosen, behaviour: resolveBehaviour(chosen.behaviour, { safeMode: false, dangerMode: false }) };
+    return {
+      ...chosen,
+      carry: settings.carry,
+      behaviour: resolveBehaviour(chosen.behaviour, { safeMode: false, dangerMode: false }),
+    };
   }
 
   #request(asked: TransportRequest, config: InternalAxiosRequestConfig, settings: CallSettings): PreparedRequest {

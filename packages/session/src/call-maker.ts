@@ -15,7 +15,7 @@ import type { RequestArgs } from './hooks.ts';
 import type { HttpResponse } from './http-response.ts';
 import { mergeContentHeaders, ownHeader, rawTarget, readParams, withParams } from './merge.ts';
 import { runArgs } from './patience.ts';
-import { PreparedRequest } from './prepared-request.ts';
+import { PreparedRequest, type SendOptions } from './prepared-request.ts';
 import { encodeContent } from './request-content.ts';
 import { SessionAxios } from './session-axios.ts';
 import { SessionClosedError } from './session-errors.ts';
@@ -109,26 +109,27 @@ export class CallMaker {
       headers,
       content,
     };
-    return new PreparedRequest(init, (request, signal) =>
+    return new PreparedRequest(init, (request, options) =>
       hooked === null
-        ? this.#send(settings, request, signal, (options) =>
-            settleCall({ ...defaults, behaviour: settings.behaviour }, { ...args, ...options }),
+        ? this.#send(settings, request, options, (changed) =>
+            settleCall({ ...defaults, behaviour: settings.behaviour }, { ...args, ...changed }),
           )
-        : this.#sendHooked(defaults, settings, hooked, request, signal),
+        : this.#sendHooked(defaults, settings, hooked, request, options),
     );
   }
 
   async #send(
     settings: CallSettings,
     request: PreparedRequest,
-    signal: AbortSignal | undefined,
+    { signal, carry }: SendOptions,
     resettle: (options: RequestOptions) => CallSettings,
   ): Promise<HttpResponse> {
     if (this.#isClosed) throw new SessionClosedError();
+    const carried = carry === undefined ? settings : { ...settings, carry };
     const axios = this.#axios?.instance;
     if (axios !== undefined && hasInterceptors(axios))
-      return await new AxiosPassage({ settings, request, signal, resettle }).through(axios);
-    return await new Call(settings, request, signal).send();
+      return await new AxiosPassage({ settings: carried, request, signal, resettle }).through(axios);
+    return await new Call(carried, request, signal).send();
   }
 
   async #sendHooked(
@@ -136,14 +137,14 @@ export class CallMaker {
     settings: CallSettings,
     options: RequestOptions,
     request: PreparedRequest,
-    signal: AbortSignal | undefined,
+    sending: SendOptions,
   ): Promise<HttpResponse> {
     const { json: _, files: __, params: ___, ...rest } = options;
     const { method, headers } = request;
     const data = dataOf(request);
     const seen = { ...rest, method, url: writtenUrl(request), headers, ...(data !== null && { data }) };
-    const args = await runArgs(settings, seen, signal);
-    return await this.#resettle({ ...defaults, headers: {}, params: {} }, args).send({ signal });
+    const args = await runArgs(settings, seen, sending.signal);
+    return await this.#resettle({ ...defaults, headers: {}, params: {} }, args).send(sending);
   }
 
   #forgetClosed(): void {

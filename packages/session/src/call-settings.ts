@@ -1,11 +1,13 @@
 import { type Environment, InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
-import type {
-  ConnectionInfo,
-  RequestHeaders,
-  Timeouts,
-  TlsOptions,
-  Transport,
-  TransportRequest,
+import {
+  type ConnectionInfo,
+  checkOptionNames,
+  type RequestHeaders,
+  type Timeouts,
+  type TlsOptions,
+  type Transport,
+  type TransportRequest,
+  type TransportResponse,
 } from '@cloudlane/transport';
 import { type Auth, type Authorizer, readAuth } from './auth.ts';
 import { BEHAVIOUR_NAMES, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
@@ -56,10 +58,15 @@ export type WireSettings = Pick<
   keyof RouteSettings | 'tls' | 'proxyTls' | 'timeout' | 'onUploadProgress' | 'keepAlive'
 >;
 
+/** Sends one request over one hop, as `Transport.send` does. */
+export type Carry = (request: TransportRequest) => Promise<TransportResponse>;
+
 /** What holds for one call, from its first request to its last redirect. */
 export interface CallSettings {
   readonly behaviour: ResolvedBehaviour;
   readonly transport: Transport;
+  /** In the transport's place. */
+  readonly carry?: Carry | undefined;
   readonly hooks: HookChain;
   readonly auth: Authorizer | null;
   /** The call's own `Authorization`, which auth does not write over; null: none is sent, undefined: it has none. */
@@ -176,16 +183,7 @@ const CALL_NAMES: ReadonlySet<string> = new Set([
   ] satisfies (keyof RequestOptions)[]),
 ]);
 
-/**
- * A misspelled `http_proxy` must not become a direct connection.
- * @throws InvalidOptionError if there is no option of that name
- */
+/** @throws InvalidOptionError if there is no option of that name */
 export function checkCallNames(options: RequestOptions): void {
-  for (const name in options) if (!CALL_NAMES.has(name)) refuseUnknown(name);
-}
-
-/** @throws InvalidOptionError always */
-export function refuseUnknown(name: string): never {
-  const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
-  throw new InvalidOptionError(name, `there is no such option${hint}`);
+  checkOptionNames(options, CALL_NAMES);
 }

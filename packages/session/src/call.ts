@@ -2,10 +2,11 @@ import { formatProxy, InvalidOptionError, resolveRoute } from '@cloudlane/proxy'
 import {
   CloudlaneError,
   closeBody,
-  type TlsOptions,
+  isRedirect,
   TransportError,
   type TransportRequest,
   type TransportResponse,
+  withoutIdentity,
 } from '@cloudlane/transport';
 import type { ResolvedBehaviour } from './behaviour.ts';
 import type { CallSettings, WireSettings } from './call-settings.ts';
@@ -13,7 +14,7 @@ import { failedAnswer } from './failed-answer.ts';
 import { HttpResponse } from './http-response.ts';
 import { type Patience, patienceOf, waitFor } from './patience.ts';
 import { PreparedRequest } from './prepared-request.ts';
-import { isOfBody, isRedirect, readRedirection } from './redirects.ts';
+import { isOfBody, readRedirection } from './redirects.ts';
 import { TooManyRedirectsError } from './session-errors.ts';
 import type { WireRequest } from './wire-observer.ts';
 
@@ -203,14 +204,14 @@ export class Call {
   }
 
   async #carry(request: PreparedRequest): Promise<HttpResponse> {
-    const { transport, jar, observers, onDownloadProgress } = this.#settings;
+    const { transport, carry, jar, observers, onDownloadProgress } = this.#settings;
     const transported = this.#transported(request);
     const sent = observers.length === 0 ? null : { request, transported, startedAt: Date.now() };
     if (sent !== null) for (const observer of observers) observer.sending?.(sent);
     const started = performance.now();
     let carried: TransportResponse;
     try {
-      carried = await transport.send(transported);
+      carried = await (carry === undefined ? transport.send(transported) : carry(transported));
     } catch (error) {
       if (sent !== null) this.#tellFailure(sent, error);
       throw error;
@@ -287,16 +288,3 @@ function proxyFor(url: URL, settings: WireSettings): string | null {
 function discard({ request: { body }, isBodyUnsent }: HttpResponse): void {
   if (isBodyUnsent && body !== null) closeBody(body);
 }
-
-/** TLS options for another origin: a client certificate is a credential, name and fingerprint are of one host. */
-function withoutIdentity(tls: TlsOptions | undefined): TlsOptions | undefined {
-  if (tls === undefined) return undefined;
-  const known = anonymous.get(tls);
-  if (known !== undefined) return known;
-  const { cert, key, passphrase, servername, fingerprint256, ...rest } = tls;
-  anonymous.set(tls, rest);
-  return rest;
-}
-
-// The same options each time, so that connections are shared.
-const anonymous = new WeakMap<TlsOptions, TlsOptions>();

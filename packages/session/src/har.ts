@@ -1,11 +1,10 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
-import { printAs } from '@cloudlane/transport';
+import { printAs, VERSION } from '@cloudlane/transport';
 import { AnswerEntry, failedEntry, type HarKeeping } from './har-entry.ts';
 import type { Har, HarEntry } from './har-format.ts';
 import type { HttpResponse } from './http-response.ts';
 import { replaceFile } from './replace-file.ts';
 import { SecretFilter } from './secret-filter.ts';
-import { VERSION } from './version.ts';
 import type { WireObserver, WireRequest } from './wire-observer.ts';
 
 /** What a `HarRecorder` keeps. */

@@ -1,7 +1,9 @@
+export { VERSION } from '@cloudlane/transport';
 export { get, head, imap, map, options, patch, post, prepare, put, remove as delete, request } from './api.ts';
 export { type Auth, AuthBase, HTTPBasicAuth, HTTPProxyAuth } from './auth.ts';
 export type { SessionAxiosOptions } from './axios-options.ts';
 export { type BearerTokens, HTTPBearerAuth } from './bearer-auth.ts';
+export type { Carry } from './call-settings.ts';
 export type { ManyRequest, MapOptions, RequestSource, RequestSpec } from './concurrency.ts';
 export type { CookieFileFormat } from './cookie-file.ts';
 export { CookieJar } from './cookie-jar.ts';
@@ -41,5 +43,4 @@ export type {
   SessionOptions,
 } from './session-options.ts';
 export type { VerboseOptions } from './verbose.ts';
-export { VERSION } from './version.ts';
 export type { WireObserver, WireRequest } from './wire-observer.ts';

@@ -1,4 +1,5 @@
 import { isBuffered, maskHeaders, maskUrl, printAs, type RequestBody, type RequestHeaders } from '@cloudlane/transport';
+import type { Carry } from './call-settings.ts';
 import { headerRecord, isHeaderRecord } from './header-record.ts';
 import type { HttpResponse } from './http-response.ts';
 import { mergeHeaders } from './merge.ts';
@@ -17,7 +18,7 @@ export interface PreparedRequestInit {
 }
 
 /** Sends a request with all that goes with it; the signal ends it as the call's own does. */
-export type Dispatch = (request: PreparedRequest, signal: AbortSignal | undefined) => Promise<HttpResponse>;
+export type Dispatch = (request: PreparedRequest, options: Omit<SendOptions, 'again'>) => Promise<HttpResponse>;
 
 /** How `PreparedRequest.send` sends. */
 export interface SendOptions {
@@ -25,6 +26,11 @@ export interface SendOptions {
   readonly again?: boolean | undefined;
   /** Besides the one it was prepared with. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Sends what goes over the wire, in the place of `Transport.send`: each hop of the call, with its cookies and its auth, and
+   * again after a challenge. For requests that switch protocols (`Transport.upgrade`).
+   */
+  readonly carry?: Carry | undefined;
 }
 
 /**
@@ -96,7 +102,7 @@ export class PreparedRequest {
    * Sends the request; once, as later calls get the same answer.
    * @throws BodyReplayError if it is sent again with a stream that was read
    */
-  send({ again = false, signal }: SendOptions = {}): Promise<HttpResponse> {
+  send({ again = false, ...options }: SendOptions = {}): Promise<HttpResponse> {
     if (again && this.#sent !== null) {
       try {
         this.renewBody();
@@ -105,7 +111,7 @@ export class PreparedRequest {
       }
       this.#sent = null;
     }
-    this.#sent ??= this.#dispatch(this, signal);
+    this.#sent ??= this.#dispatch(this, options);
     return this.#sent;
   }
 

@@ -1,4 +1,4 @@
-import { checkHttpProxy, formatHttpProxy, type HttpProxy, InvalidOptionError, type ProxyMap } from '@cloudlane/proxy';
+import { checkHttpProxy, type HttpProxy, InvalidOptionError, type ProxyMap } from '@cloudlane/proxy';
 
 /** A proxy setting that was found usable, and who made it. */
 export interface ProxySetting {
@@ -57,15 +57,6 @@ function asMap(setting: ProxySetting | null): ProxyMap {
       `cannot be laid over ${source}, which has more than a URL; give http_proxy`,
     );
   return { all: value };
-}
-
-/** Beside a proxy that speaks no TLS, `proxyTls` would do nothing. Later settings may name another proxy. */
-export function checkProxyTls({ value, source }: ProxySetting): void {
-  const shown = formatHttpProxy(value);
-  // What a map leaves open may have an https:// proxy from the environment.
-  if (typeof shown !== 'string' || shown.startsWith('https:')) return;
-  const [scheme] = shown.split(':');
-  throw new InvalidOptionError('proxyTls', `needs an https:// proxy, and ${source} names a ${scheme}:// one`);
 }
 
 /** A copy that stays as it is when the caller's own object changes. */

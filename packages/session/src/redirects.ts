@@ -1,5 +1,4 @@
-import { isUtf8 } from 'node:buffer';
-import { isSecretHeader, maskUrl } from '@cloudlane/transport';
+import { isSecretHeader, maskUrl, resolveLocation } from '@cloudlane/transport';
 import type { HttpResponse } from './http-response.ts';
 import type { PreparedRequest } from './prepared-request.ts';
 import { RedirectError } from './session-errors.ts';
@@ -20,15 +19,6 @@ export interface RedirectRules {
   readonly allowInsecureRedirects: boolean;
   readonly strictMode: boolean;
 }
-
-/** Whether an answer names another place for what was asked (RFC 9110 §15.4). */
-export function isRedirect(response: HttpResponse): boolean {
-  // An empty one would lead to itself.
-  return REDIRECTS.has(response.status) && (response.headers.location ?? '') !== '';
-}
-
-// 300 leaves the choice to a human, 304 is no redirect, 305 and 306 are history.
-const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
 /**
  * What to ask for next.
@@ -54,29 +44,11 @@ export function readRedirection(
 }
 
 function readLocation(response: HttpResponse): URL {
-  let url: URL;
-  try {
-    url = new URL(decodeLocation(response.headers.location ?? ''), response.url);
-  } catch {
-    throw new RedirectError(response, 'redirects to something that is no URL');
-  }
+  const url = resolveLocation(response.headers.location ?? '', response.url);
+  if (url === null) throw new RedirectError(response, 'redirects to something that is no URL');
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
     throw new RedirectError(response, `redirects to ${url.protocol}, which is neither http nor https`);
-  // RFC 9110 §10.2.2: a fragment is inherited.
-  if (url.hash === '') url.hash = response.url.hash;
-  // Credentials of a URL are for its origin; a relative Location inherits them anyway.
-  if (url.origin === response.url.origin && url.username + url.password === '') {
-    url.username = response.url.username;
-    url.password = response.url.password;
-  }
   return url;
-}
-
-// Node reads headers as latin1. What servers send beyond ASCII is UTF-8; other bytes go back to them as they came.
-function decodeLocation(location: string): string {
-  const bytes = Buffer.from(location, 'latin1');
-  if (isUtf8(bytes)) return bytes.toString('utf8');
-  return location.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 // RFC 9110 §15.4.2–4: what every client does with POST, and what 303 means for all but HEAD.

@@ -10,18 +10,21 @@ import {
 import {
   ACCEPTED_ENCODINGS,
   type AxiosInstance,
+  checkProxyTls,
   parseUrl,
   printAs,
   type RequestHeaders,
+  refuseOption,
   sharedTransport,
   type Timeouts,
   type TlsOptions,
   Transport,
+  VERSION,
 } from '@cloudlane/transport';
 import { type Auth, readAuth } from './auth.ts';
 import { DEFAULT_BEHAVIOUR, type ResolvedBehaviour, resolveBehaviour } from './behaviour.ts';
 import { CallMaker } from './call-maker.ts';
-import { type Defaults, refuseUnknown, routeSettings } from './call-settings.ts';
+import { type Defaults, routeSettings } from './call-settings.ts';
 import { imapRequests, type MapOptions, mapRequests, type RequestSource } from './concurrency.ts';
 import { CookieJar } from './cookie-jar.ts';
 import type { HarRecorder } from './har.ts';
@@ -29,10 +32,9 @@ import { HeaderBag, type HeaderValues } from './header-bag.ts';
 import { checkHooks, type Hooks, NO_HOOKS } from './hooks.ts';
 import type { HttpResponse } from './http-response.ts';
 import type { PreparedRequest } from './prepared-request.ts';
-import { checkProxyTls, isMap, type ProxySetting, readSetting, refuseBoth } from './proxy-setting.ts';
+import { isMap, type ProxySetting, readSetting, refuseBoth } from './proxy-setting.ts';
 import { readSessionOptions } from './session-checks.ts';
 import type { ClientCertificate, Cookies, QueryParams, RequestOptions, SessionOptions } from './session-options.ts';
-import { VERSION } from './version.ts';
 
 /** Query parameters that can be written to. */
 export type MutableParams = { -readonly [K in keyof QueryParams]: QueryParams[K] };
@@ -106,7 +108,7 @@ export class Session implements ResolvedBehaviour {
       har,
       ...behaviour
     } = readSessionOptions(defaults);
-    for (const name of Object.keys(behaviour)) if (!Object.hasOwn(DEFAULT_BEHAVIOUR, name)) refuseUnknown(name);
+    for (const name of Object.keys(behaviour)) if (!Object.hasOwn(DEFAULT_BEHAVIOUR, name)) refuseOption(name);
     // An environment that is broken harms the request that needs it; the rest is refused at once.
     resolveRoute(ANYWHERE, { noProxy, trustEnv, env: {} });
     this.#ownsTransport = transport === undefined && (maxSockets !== undefined || maxIdleSockets !== undefined);
@@ -149,7 +151,7 @@ export class Session implements ResolvedBehaviour {
     this.debug = resolved.debug;
     refuseBoth({ http_proxy, proxies });
     this.#proxy = readSetting(proxies ?? http_proxy, `constructor ${proxies === undefined ? 'http_proxy' : 'proxies'}`);
-    if (proxyTls !== undefined && this.#proxy !== null) checkProxyTls(this.#proxy);
+    if (proxyTls !== undefined && this.#proxy !== null) checkProxyTls(this.#proxy.value, this.#proxy.source);
   }
 
   /** Headers of every request, whatever the spelling of their names; null sends none, not even the built-in one. */

@@ -28,6 +28,8 @@ export interface AttemptInit {
   readonly isRepeatable: boolean;
   /** Whether it wants a connection that carries nothing else, before it or after. @defaultValue false */
   readonly isAlone?: boolean;
+  /** Whether only a connection that has carried nothing will do. @defaultValue isAlone */
+  readonly needsFresh?: boolean;
   /** Whether somebody else's client makes the request, through `Transport.agents`. @defaultValue false */
   readonly isForeign?: boolean;
 }
@@ -76,7 +78,7 @@ export class Attempt {
     this.explain = init.explain;
     this.timeouts = init.timeouts;
     this.isAlone = init.isAlone ?? false;
-    this.needsFresh = before !== undefined || this.isAlone;
+    this.needsFresh = before !== undefined || (init.needsFresh ?? this.isAlone);
     this.isRepeatable = init.isRepeatable && IDEMPOTENT.has(init.method);
     this.isForeign = init.isForeign ?? false;
     this.#init = init;

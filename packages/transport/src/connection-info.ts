@@ -3,7 +3,8 @@ import { printAs } from './printing.ts';
 
 /** How a connection is used: straight, for requests in absolute form, as a tunnel, or through SOCKS. */
 export type ConnectionKind = 'direct' | 'forward' | 'tunnel' | 'socks';
-export type ConnectionState = 'CONNECTING' | 'ACTIVE' | 'IDLE' | 'CLOSED';
+/** `UPGRADED`: it speaks another protocol now, for whoever asked for that. */
+export type ConnectionState = 'CONNECTING' | 'ACTIVE' | 'IDLE' | 'UPGRADED' | 'CLOSED';
 
 /** TLS on one hop of a connection. */
 export interface TlsFacts {

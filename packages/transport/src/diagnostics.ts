@@ -44,7 +44,7 @@ export interface RequestErrorEvent extends RequestEvent {
   readonly reusedConnection: boolean;
 }
 
-/** `cloudlane:connection:open` and `cloudlane:connection:close`; the latter also for one that has left HTTP (an upgrade). */
+/** `cloudlane:connection:open` and `cloudlane:connection:close`; the latter also for one that another client has upgraded. */
 export interface ConnectionEvent {
   readonly connection: ConnectionInfo;
 }

@@ -1,4 +1,9 @@
-import http, { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import http, {
+  type ClientRequest,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type RequestOptions,
+} from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
@@ -13,6 +18,9 @@ import { isProxyAnswer, proxyAnswerError, readAnswerBody } from './proxy-answer.
 import { closeBody, isBuffered, type RequestBody, sendStream, type UploadProgress } from './request-body.ts';
 import { EXCHANGE, type RouteAgent } from './route-agents.ts';
 import { startDeadline } from './timeouts.ts';
+
+/** Makes a request of Node's with these options, and perhaps more headers; does not end it. */
+export type BeginRequest = (options: RequestOptions) => ClientRequest;
 
 /** One request, ready to go over one route. */
 export interface ExchangePlan {
@@ -29,6 +37,8 @@ export interface ExchangePlan {
   readonly expectsContinue: boolean;
   readonly signal: AbortSignal | undefined;
   readonly onUploadProgress: UploadProgress | undefined;
+  /** Who makes a request that may end in another protocol, and has its socket then; nobody for ordinary ones. */
+  readonly begin?: BeginRequest;
 }
 
 /**
@@ -39,10 +49,11 @@ export async function exchange(plan: ExchangePlan): Promise<IncomingMessage> {
   return await new Exchange(plan).answer;
 }
 
-function createRequest({ attempt, agent, origin, method, path, headers }: ExchangePlan): ClientRequest {
+function createRequest({ attempt, agent, origin, method, path, headers, begin }: ExchangePlan): ClientRequest {
   try {
     // The live function, through the module: what patches it (nock, tracing) sees our requests.
-    const request = (origin.secure ? https : http).request({
+    const make: BeginRequest = begin ?? ((options) => (origin.secure ? https : http).request(options));
+    const request = make({
       agent,
       method,
       host: origin.host,
@@ -51,7 +62,7 @@ function createRequest({ attempt, agent, origin, method, path, headers }: Exchan
       // Node would keep the final dot of a fully qualified name.
       headers: origin.host.endsWith('.') ? { Host: origin.hostHeader, ...headers } : headers,
       [EXCHANGE]: { attempt, origin },
-    } as http.RequestOptions);
+    } as RequestOptions);
     // Has Node say `Connection: close`.
     if (attempt.isAlone) request.shouldKeepAlive = false;
     return request;
@@ -106,6 +117,7 @@ export class Exchange {
       .on('response', (response) => void this.#answered(response))
       // Node tells no error if the server answers by switching protocols (101).
       .on('close', () => this.#response ?? this.#fail(new Error('the connection was closed without an answer')));
+    if (this.#plan.begin !== undefined) this.#request.on('upgrade', (response) => this.#switched(response));
     this.#stopListening = onAbort(this.#plan.signal, () => this.#stop(this.#plan.signal?.reason));
     this.#attempt.onTimeoutsChanged = () => this.#applyTimeouts();
     this.#startTotal();
@@ -244,6 +256,17 @@ export class Exchange {
     const body = await readAnswerBody(response);
     attempt.phase = 'response';
     this.#reject(proxyAnswerError({ status, statusText, headers, body }, attempt));
+  }
+
+  /** The socket has another owner now, whom neither deadlines nor signals of the request concern. */
+  #switched(response: IncomingMessage): void {
+    this.#response = response;
+    this.#attempt.phase = 'body';
+    this.#cleanUp();
+    this.#socket?.setTimeout(0);
+    this.#attempt.finish();
+    publishEnd(this.#attempt, response.statusCode ?? 0, true);
+    response.once('end', () => this.#resolve(response)).resume();
   }
 
   /** The body has come to its end, or was given up. */

@@ -7,7 +7,7 @@ import { Attempt } from './attempt.ts';
 import { publishEnd, publishError, publishStart } from './diagnostics.ts';
 import { ForeignTls } from './foreign-tls.ts';
 import { dropLateProxyHeaders, headerOf, takeProxyHeaders } from './forward-request.ts';
-import { originOf } from './origin.ts';
+import { originOf, webSocketUrl } from './origin.ts';
 import { printAs, serializeAs } from './printing.ts';
 import { onHead, refuseRequest, responseOf } from './request-hooks.ts';
 import { EXCHANGE } from './route-agents.ts';
@@ -179,10 +179,6 @@ function urlOf(scheme: Scheme, { host, hostname, port }: RequestOptions, path: s
 // RFC 6455 §4.1: it needs a tunnel; a proxy that forwards takes `Upgrade` for its own (RFC 9110 §7.8).
 function isWebSocket(request: ClientRequest): boolean {
   return headerOf(request, 'upgrade')?.toLowerCase() === 'websocket';
-}
-
-function webSocketUrl({ href }: URL): URL {
-  return new URL(href.replace(/^http/, 'ws'));
 }
 
 /** The time that the client gives the whole request is more than enough for its connection. */

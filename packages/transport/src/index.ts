@@ -40,23 +40,35 @@ export {
   TransportError,
   type TransportErrorInit,
 } from './errors.ts';
+export type { BeginRequest } from './exchange.ts';
 export type { ForeignAgents } from './foreign-agents.ts';
 export { HttpConnection, type HttpConnectionRequest, type TunnelOptions } from './http-connection.ts';
 export { HttpConnectionResponse } from './http-connection-response.ts';
+export { isRedirect, resolveLocation } from './location.ts';
 export { hasUrls, MASK, maskForm, maskHeaders, maskUrl, maskUrlsIn } from './masking.ts';
 export { onAbort } from './on-abort.ts';
-export { parseUrl } from './origin.ts';
+export { handshakeUrl, parseUrl, webSocketUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
+export { readAnswerBody } from './proxy-answer.ts';
 export { checkBody, closeBody, isBuffered, type RequestBody, type UploadProgress } from './request-body.ts';
 export { basicCredentials } from './request-headers.ts';
+export { readRetryAfter } from './retry-after.ts';
 export { isSecretField, isSecretHeader } from './secret-names.ts';
 export { type LoadPackage, readSystemProxies } from './system-proxies.ts';
 export type { Timeouts } from './timeouts.ts';
 export { NO_TIMINGS, type Timings } from './timings.ts';
-export type { TlsOptions } from './tls.ts';
+export { type TlsOptions, withoutIdentity } from './tls.ts';
 export { sharedTransport, Transport } from './transport.ts';
-export type { OpenOptions, RequestHeaders, TransportOptions, TransportRequest } from './transport-options.ts';
+export type {
+  OpenOptions,
+  RequestHeaders,
+  TransportOptions,
+  TransportRequest,
+  UpgradeRequest,
+} from './transport-options.ts';
+export { checkOptionNames, checkProxyTls, refuseOption } from './transport-options.ts';
 export { TransportResponse } from './transport-response.ts';
+export { VERSION } from './version.ts';
 
 // axios' configs are written to: `axios.defaults.http_proxy = …`.
 type Writable<T> = { -readonly [K in keyof T]: T[K] };

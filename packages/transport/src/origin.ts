@@ -28,6 +28,16 @@ export function originOf(url: URL): Origin {
   return { secure, host, port, authority, hostHeader, href: `${url.protocol}//${authority}` };
 }
 
+/** The http or https URL that a WebSocket's handshake asks for (RFC 6455 §4.1); any other URL as it is. */
+export function handshakeUrl(url: URL): URL {
+  return url.protocol === 'ws:' || url.protocol === 'wss:' ? new URL(url.href.replace(/^ws/, 'http')) : url;
+}
+
+/** The ws or wss URL of such a handshake. */
+export function webSocketUrl({ href }: URL): URL {
+  return new URL(href.replace(/^http/, 'ws'));
+}
+
 /**
  * Takes a URL as it is, and text for the URL it spells.
  * @throws InvalidOptionError if the text is no absolute URL

@@ -213,11 +213,8 @@ export class SocketPool {
     socket.pause().on('data', connection.hear);
     socket.on('free', () => this.#release(connection));
     socket.on('close', () => this.#remove(connection));
-    // Emitted by Node when a socket leaves HTTP (an upgrade): it is the caller's then.
-    socket.on('agentRemove', () => {
-      socket.off('data', connection.hear);
-      this.#remove(connection);
-    });
+    // Emitted by Node when a socket leaves HTTP (an upgrade).
+    socket.on('agentRemove', () => this.#upgrade(connection));
     socket.on('timeout', () => {
       if (connection.state === 'IDLE') connection.spoil();
     });
@@ -306,16 +303,33 @@ export class SocketPool {
     socket.once('close', stop);
   }
 
+  /** It speaks another protocol from now on: what a client of others has asked for is that client's. */
+  #upgrade(connection: PooledConnection): void {
+    connection.dialled?.socket.off('data', connection.hear);
+    if (connection.attempt?.isForeign !== false) return void this.#remove(connection);
+    connection.state = 'UPGRADED';
+    connection.request = null;
+    connection.attempt = null;
+    this.#vacate(connection.lane);
+  }
+
   #remove(connection: PooledConnection): void {
     connection.onRemoved();
     if (!this.#connections.delete(connection)) return;
-    const { lane } = connection;
-    if (connection.state === 'IDLE' && connection.requestCount === 1 && !connection.isSpoiled) lane.keepsOpen = false;
+    const { lane, state } = connection;
+    if (state === 'IDLE' && connection.requestCount === 1 && !connection.isSpoiled) lane.keepsOpen = false;
     connection.state = 'CLOSED';
     connection.request = null;
     this.#register.remove(connection);
     const idle = lane.idle.indexOf(connection);
     if (idle !== -1) lane.idle.splice(idle, 1);
+    // An upgraded one has left its place already.
+    if (state === 'UPGRADED') this.#checkEmpty();
+    else this.#vacate(lane);
+  }
+
+  /** A place of those that `maxSockets` allows has become free. */
+  #vacate(lane: Lane): void {
     lane.open -= 1;
     const next = this.#isClosed ? undefined : lane.queue.shift();
     if (next) {
@@ -323,8 +337,12 @@ export class SocketPool {
       this.#open(lane, next);
     } else if (lane.open === 0) {
       this.#lanes.delete(lane.key.origin);
-      if (this.#lanes.size === 0) this.#owner.emptied(this);
+      this.#checkEmpty();
     }
+  }
+
+  #checkEmpty(): void {
+    if (this.#lanes.size === 0 && this.#connections.size === 0) this.#owner.emptied(this);
   }
 }
 

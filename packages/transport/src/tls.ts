@@ -230,3 +230,16 @@ function profileKey(options: TlsOptions, ca: TlsOptions['ca']): string {
     digest.digest('base64'),
   ]);
 }
+
+/** TLS options for another origin: a client certificate is a credential, name and fingerprint are of one host. */
+export function withoutIdentity(tls: TlsOptions | undefined): TlsOptions | undefined {
+  if (tls === undefined) return undefined;
+  const known = anonymous.get(tls);
+  if (known !== undefined) return known;
+  const { cert, key, passphrase, servername, fingerprint256, ...rest } = tls;
+  anonymous.set(tls, rest);
+  return rest;
+}
+
+// The same options each time, so that connections are shared.
+const anonymous = new WeakMap<TlsOptions, TlsOptions>();

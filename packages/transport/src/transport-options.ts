@@ -1,4 +1,4 @@
-import { InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
+import { formatHttpProxy, type HttpProxy, InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
 import type { AxiosCallOptions } from './index.ts';
 import type { RequestBody, UploadProgress } from './request-body.ts';
 import type { PoolLimits } from './socket-pool.ts';
@@ -92,36 +92,69 @@ export interface OpenOptions extends RouteSettings {
   readonly timeout?: number | Timeouts | undefined;
 }
 
+/**
+ * A request whose answer may switch its connection to another protocol (RFC 9110 §7.8). The route settings choose its way;
+ * an HTTP proxy is always asked for a tunnel.
+ */
+export interface UpgradeRequest extends OpenOptions {
+  /** Absolute http, https, ws or wss URL. For the latter two the variables of WebSockets count. */
+  readonly url: string | URL;
+  /** As those of any request; `Upgrade` and what belongs to it are added by whoever makes the request. */
+  readonly headers?: RequestHeaders | undefined;
+  /** As `TransportRequest.startedAt`. */
+  readonly startedAt?: number | undefined;
+  /** Ends the request at once, with its reason; once the protocol is switched it has no effect. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 const ROUTE_NAMES: readonly (keyof RouteSettings)[] = ['http_proxy', 'noProxy', 'env', 'trustEnv', 'system', 'source'];
 const OPEN_NAMES: readonly (keyof OpenOptions)[] = [...ROUTE_NAMES, 'tls', 'proxyTls', 'timeout'];
+const UPGRADE_NAMES: readonly (keyof UpgradeRequest)[] = [...OPEN_NAMES, 'url', 'headers', 'startedAt', 'signal'];
 const REQUEST_NAMES: readonly (keyof TransportRequest)[] = [
-  ...OPEN_NAMES,
+  ...UPGRADE_NAMES,
   'method',
-  'url',
   'target',
-  'headers',
   'body',
   'keepAlive',
-  'startedAt',
-  'signal',
   'onUploadProgress',
 ];
-const KNOWN: Readonly<Record<'send' | 'open' | 'agents', ReadonlySet<string>>> = {
+const KNOWN: Readonly<Record<'send' | 'open' | 'upgrade' | 'agents', ReadonlySet<string>>> = {
   agents: new Set(ROUTE_NAMES),
   send: new Set(REQUEST_NAMES),
+  upgrade: new Set(UPGRADE_NAMES),
   open: new Set(OPEN_NAMES),
 };
 
+/** @throws InvalidOptionError if there is no option of that name */
+export function checkNames(options: object, call: keyof typeof KNOWN): void {
+  checkOptionNames(options, KNOWN[call]);
+}
+
 /**
  * A misspelled `http_proxy` must not become a direct connection.
- * @throws InvalidOptionError if there is no option of that name
+ * @throws InvalidOptionError if there is an option whose name is not among these
  */
-export function checkNames(options: object, call: keyof typeof KNOWN): void {
-  for (const name in options) {
-    if (KNOWN[call].has(name)) continue;
-    const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
-    throw new InvalidOptionError(name, `there is no such option${hint}`);
-  }
+export function checkOptionNames(options: object, known: ReadonlySet<string>): void {
+  for (const name in options) if (!known.has(name)) refuseOption(name);
+}
+
+/** @throws InvalidOptionError always: there is no option of that name */
+export function refuseOption(name: string): never {
+  const hint = /prox/i.test(name) ? '; the proxy is called http_proxy' : '';
+  throw new InvalidOptionError(name, `there is no such option${hint}`);
+}
+
+/**
+ * Beside a proxy that speaks no TLS, `proxyTls` would do nothing. Later settings may name another proxy.
+ * @param source who named it
+ * @throws InvalidOptionError naming `proxyTls`
+ */
+export function checkProxyTls(proxy: HttpProxy | undefined, source: string): void {
+  const shown = formatHttpProxy(proxy);
+  // What a map leaves open may have an https:// proxy from the environment.
+  if (typeof shown !== 'string' || shown.startsWith('https:')) return;
+  const [scheme] = shown.split(':');
+  throw new InvalidOptionError('proxyTls', `needs an https:// proxy, and ${source} names a ${scheme}:// one`);
 }
 
 /** @throws InvalidOptionError if one of these cannot be used: each would fail much later, and without a name */

@@ -5,10 +5,10 @@ import { Attempt } from './attempt.ts';
 import { createAxios } from './axios-adapter.ts';
 import type { ConnectionInfo } from './connection-info.ts';
 import { publishError, publishStart } from './diagnostics.ts';
-import { exchange } from './exchange.ts';
+import { type BeginRequest, exchange } from './exchange.ts';
 import { createForeignAgents, type ForeignAgents } from './foreign-agents.ts';
 import { HttpConnection } from './http-connection.ts';
-import { originOf, parseUrl } from './origin.ts';
+import { handshakeUrl, originOf, parseUrl } from './origin.ts';
 import { bodyAfter, checkBody, isBuffered } from './request-body.ts';
 import { bodyLength, partHeaders } from './request-headers.ts';
 import { writeTarget } from './request-target.ts';
@@ -24,6 +24,7 @@ import {
   resolveTransportOptions,
   type TransportOptions,
   type TransportRequest,
+  type UpgradeRequest,
 } from './transport-options.ts';
 import { TransportResponse } from './transport-response.ts';
 
@@ -130,6 +131,60 @@ export class Transport {
   }
 
   /**
+   * Carries a request that asks for another protocol, on a fresh connection, and resolves with the head of its answer:
+   * with 101 the connection is whoever's who made the request (Node's 'upgrade' event has its socket); `connections`
+   * shows it, `maxSockets` does not count it, `close()` ends it. Any other answer is as that of `send`.
+   *
+   * @param begin makes the request, with the options it is given
+   * @throws the errors of `send`
+   */
+  async upgrade(request: UpgradeRequest, begin: BeginRequest): Promise<TransportResponse> {
+    checkNames(request, 'upgrade');
+    checkCall(request);
+    const named = parseUrl(request.url);
+    const url = handshakeUrl(named);
+    const origin = originOf(url);
+    // RFC 9110 §7.8: a proxy that forwards takes `Upgrade` for its own.
+    const { route, explain } = chooseRoute(named, request, { ...this.#options, ...TUNNELLING });
+    const timeouts = resolveTimeouts(request.timeout, this.#options.timeouts);
+    const { startedAt, tls, proxyTls, signal } = request;
+    const attempt = new Attempt({
+      method: 'GET',
+      url: named,
+      route,
+      explain,
+      timeouts,
+      startedAt,
+      isRepeatable: false,
+      needsFresh: true,
+    });
+    if (this.#agents.isClosed) throw attempt.closed();
+    const headers = partHeaders(request.headers ?? {}, url, null, route);
+    attempt.isAuthenticating = headers.showsCredentials;
+    const plan = {
+      attempt,
+      origin,
+      agent: this.#agents.get(route, origin, { tls, proxyTls, proxyAuthorization: headers.proxyAuthorization }),
+      method: attempt.method,
+      path: `${url.pathname}${url.search}`,
+      headers: headers.origin,
+      body: null,
+      length: null,
+      expectsContinue: false,
+      signal,
+      onUploadProgress: undefined,
+      begin,
+    };
+    publishStart(attempt);
+    try {
+      return new TransportResponse(await exchange(plan), attempt);
+    } catch (error) {
+      publishError(attempt, error);
+      throw error;
+    }
+  }
+
+  /**
    * Says early what `send` would refuse, and makes TLS options ready for it. Opens nothing.
    * @throws InvalidOptionError naming the option that is unknown or cannot take effect
    */
@@ -181,8 +236,8 @@ export class Transport {
   }
 
   /**
-   * Ends every connection, idle or not; calls under way fail with `ClosedError`, and so do later ones. Connections that
-   * have left HTTP (WebSockets of other clients) are those clients' own.
+   * Ends every connection, idle or not, upgraded ones too; calls under way fail with `ClosedError`, and so do later ones.
+   * What other clients have upgraded (see `agents`) is their own.
    */
   async close(): Promise<void> {
     await this.#agents.close();
@@ -192,6 +247,8 @@ export class Transport {
     return this.close();
   }
 }
+
+const TUNNELLING = { tunnelHttp: true, useForwardingForHttps: false } as const;
 
 let shared: Transport | null = null;
 

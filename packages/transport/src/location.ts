@@ -1,0 +1,42 @@
+import { isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** Whether an answer names another place for what was asked (RFC 9110 §15.4). */
+export function isRedirect({
+  status,
+  headers,
+}: {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+}): boolean {
+  // An empty one would lead to itself.
+  return REDIRECTS.has(status) && (headers.location ?? '') !== '';
+}
+
+// 300 leaves the choice to a human, 304 is no redirect, 305 and 306 are history.
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+/**
+ * The URL that a `Location` names, seen from the URL that was asked for; null if it is none. It inherits that one's
+ * fragment, and on the same origin its credentials.
+ */
+export function resolveLocation(location: string, base: URL): URL | null {
+  const text = decodeLocation(location);
+  if (!URL.canParse(text, base.href)) return null;
+  const url = new URL(text, base);
+  // RFC 9110 §10.2.2: a fragment is inherited.
+  if (url.hash === '') url.hash = base.hash;
+  // Credentials of a URL are for its origin; a relative Location inherits them anyway.
+  if (url.origin === base.origin && url.username + url.password === '') {
+    url.username = base.username;
+    url.password = base.password;
+  }
+  return url;
+}
+
+// Node reads headers as latin1. What servers send beyond ASCII is UTF-8; other bytes go back to them as they came.
+function decodeLocation(location: string): string {
+  const bytes = Buffer.from(location, 'latin1');
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  return location.replaceAll(/[\x80-\xff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+}
