@@ -1,6 +1,7 @@
 import type { HttpProxy } from '@cloudlane/proxy';
 import type { QueryParams, SessionOptions } from '@cloudlane/session';
 import type { RequestHeaders, Timeouts, UploadProgress } from '@cloudlane/transport';
+import type { ProtocolOptions } from '@cloudlane/websocket';
 
 /**
  * Options of a connection; a driver passes them on whole. Where: either `baseUrl`, or the parts. Of those of its session
@@ -28,6 +29,13 @@ export interface CallOptions {
   readonly http_proxy?: HttpProxy | undefined;
   /** Laid over the connection's; null takes a default away. */
   readonly headers?: RequestHeaders | Headers | undefined;
+}
+
+/** One WebSocket of the API. */
+export interface WebSocketCallOptions extends CallOptions, ProtocolOptions {
+  readonly params?: QueryParams | URLSearchParams | undefined;
+  /** As that of a request. */
+  readonly context?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** One request to the API. */

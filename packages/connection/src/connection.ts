@@ -1,13 +1,23 @@
 import { type HttpProxy, InvalidOptionError, type RouteExplanation } from '@cloudlane/proxy';
 import {
   type Auth,
+  type Carry,
   type HttpResponse,
   type PreparedRequest,
   type QueryParams,
   Session,
   withParams,
 } from '@cloudlane/session';
-import { maskUrl, printAs, type RequestBody, type RequestHeaders, readRetryAfter } from '@cloudlane/transport';
+import {
+  maskUrl,
+  printAs,
+  type RequestBody,
+  type RequestHeaders,
+  readRetryAfter,
+  type TransportRequest,
+  type UpgradeRequest,
+} from '@cloudlane/transport';
+import { openWebSocket, protocolOf, type RoutedWebSocket } from '@cloudlane/websocket';
 import {
   type ApiResponse,
   JsonResponse,
@@ -17,8 +27,8 @@ import {
   XmlResponse,
 } from './api-response.ts';
 import { joinPath, resolveBaseUrl } from './base-url.ts';
-import type { ApiRequestOptions, ConnectionOptions } from './connection-options.ts';
-import { makeProviderError, type ProviderErrorDetails } from './provider-errors.ts';
+import type { ApiRequestOptions, ConnectionOptions, WebSocketCallOptions } from './connection-options.ts';
+import { makeProviderError, type ProviderError, type ProviderErrorDetails } from './provider-errors.ts';
 
 /** Query parameters while defaults are added: null leaves one out. */
 export type MutableParams = { -readonly [K in keyof QueryParams]: QueryParams[K] };
@@ -106,6 +116,33 @@ export class Connection {
     }
   }
 
+  /**
+   * Opens a WebSocket of the API, with all that a request has: route, auth, headers, parameters, deadlines and override
+   * points (`preConnect` sees a GET of the https URL). It stays open when the connection is closed.
+   *
+   * @throws the errors of `request`: what the provider answers instead of a WebSocket is a ProviderError. Its redirects are
+   * not followed.
+   */
+  async openWebSocket(action: string, options: WebSocketCallOptions = {}): Promise<RoutedWebSocket> {
+    const { params, headers, http_proxy, signal, timeout, context = {} } = options;
+    const opened: { socket: RoutedWebSocket | null } = { socket: null };
+    const carry: Carry = async (wire) => {
+      const { response, socket } = await openWebSocket(this.session.transport, toUpgrade(wire), protocolOf(options));
+      opened.socket = socket;
+      return response;
+    };
+    // Raw: what it may say instead is not parsed either.
+    const request = { params, headers, http_proxy, signal, timeout, raw: true };
+    const http = await this.#send(action, request, context, carry);
+    try {
+      if (opened.socket !== null) return opened.socket;
+      const isSuccess = await this.success(http, context);
+      throw this.#refusal(http, isSuccess ? NO_WEBSOCKET : await this.parseError(http, context));
+    } finally {
+      if (!http.bodyUsed) http.release();
+    }
+  }
+
   /** Closes the session; see there. */
   close(): Promise<void> {
     return this.session.close();
@@ -159,7 +196,7 @@ export class Connection {
     return { message: (await response.text()).trim().slice(0, 200) || response.statusText };
   }
 
-  async #send(action: string, options: ApiRequestOptions, context: CallContext): Promise<HttpResponse> {
+  async #send(action: string, options: ApiRequestOptions, context: CallContext, carry?: Carry): Promise<HttpResponse> {
     const { method = 'GET', http_proxy, signal, timeout, onUploadProgress } = options;
     const { json, data = null } = options;
     if (json !== undefined && data !== null) throw new InvalidOptionError('json', 'contradicts data; give one of them');
@@ -190,15 +227,18 @@ export class Connection {
     request.mergeHeaders(headers);
     request.mergeHeaders(options.headers);
     await this.preConnect(request, context);
-    return await request.send();
+    return await request.send({ carry });
   }
 
   async #read(http: HttpResponse, raw: boolean, context: CallContext): Promise<ApiResponse> {
     if (await this.success(http, context)) {
       return raw ? await RawResponse.of(http) : this.#wrap(http, await this.parseBody(http, context));
     }
-    const details = await this.parseError(http, context);
-    throw makeProviderError(details, {
+    throw this.#refusal(http, await this.parseError(http, context));
+  }
+
+  #refusal(http: HttpResponse, details: ProviderErrorDetails): ProviderError {
+    return makeProviderError(details, {
       ...details,
       provider: this.provider,
       request: `${http.request.method} ${maskUrl(http.url)}`,
@@ -216,6 +256,8 @@ export class Connection {
   }
 }
 
+const NO_WEBSOCKET: ProviderErrorDetails = { message: 'this was answered instead of opening a WebSocket' };
+
 // What an API answers is for its driver to judge, whatever the session does with other answers.
 const THIS_ANSWER = { allowRedirects: false, safeMode: false, dangerMode: false, encodeUri: true } as const;
 
@@ -224,4 +266,10 @@ const ACCEPT: Readonly<Record<ResponseFormat, string>> = { json: 'application/js
 /** Names and lists of their values. */
 function fieldsOf(params: URLSearchParams): QueryParams {
   return Object.fromEntries([...params.keys()].map((name) => [name, params.getAll(name)]));
+}
+
+/** What of a request holds for a handshake as well. */
+function toUpgrade(wire: TransportRequest): UpgradeRequest {
+  const { method: _, target: __, body: ___, keepAlive: ____, onUploadProgress: _____, ...request } = wire;
+  return request;
 }

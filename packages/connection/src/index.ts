@@ -1,6 +1,6 @@
 export { ApiResponse, JsonResponse, RawResponse, type ResponseFormat, XmlResponse } from './api-response.ts';
 export { type CallContext, Connection, type MutableHeaders, type MutableParams } from './connection.ts';
-export type { ApiRequestOptions, CallOptions, ConnectionOptions } from './connection-options.ts';
+export type { ApiRequestOptions, CallOptions, ConnectionOptions, WebSocketCallOptions } from './connection-options.ts';
 export { KeyConnection, UserAndKeyConnection } from './key-connection.ts';
 export {
   ConflictError,

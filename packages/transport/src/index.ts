@@ -55,7 +55,7 @@ export { basicCredentials } from './request-headers.ts';
 export { readRetryAfter } from './retry-after.ts';
 export { isSecretField, isSecretHeader } from './secret-names.ts';
 export { type LoadPackage, readSystemProxies } from './system-proxies.ts';
-export type { Timeouts } from './timeouts.ts';
+export { LONGEST as LONGEST_TIMEOUT, type Timeouts } from './timeouts.ts';
 export { NO_TIMINGS, type Timings } from './timings.ts';
 export { type TlsOptions, withoutIdentity } from './tls.ts';
 export { sharedTransport, Transport } from './transport.ts';

@@ -1,5 +1,13 @@
+export type { BackOffOptions } from './back-off.ts';
 export { connectWebSocket } from './connect-websocket.ts';
 export { type Handshake, openWebSocket } from './open-websocket.ts';
+export {
+  type OpenConnection,
+  type ReconnectFailure,
+  type ReconnectOptions,
+  reconnectWebSocket,
+} from './reconnect-websocket.ts';
 export type { RoutedWebSocket } from './routed-websocket.ts';
+export { isTransient } from './transience.ts';
 export { WebSocketRedirectError, WebSocketUpgradeError } from './websocket-errors.ts';
 export { type ProtocolOptions, protocolOf, type WebSocketOptions } from './websocket-options.ts';
