@@ -1,5 +1,6 @@
 export type { BackOffOptions } from './back-off.ts';
 export { connectWebSocket } from './connect-websocket.ts';
+export type { KeepAliveOptions } from './keep-alive.ts';
 export { type Handshake, openWebSocket } from './open-websocket.ts';
 export {
   type OpenConnection,

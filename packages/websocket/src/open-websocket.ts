@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import {
   type BeginRequest,
@@ -15,7 +16,13 @@ import {
 import type { ClientOptions } from 'ws';
 import { loadWebSocketClass, type OpeningWebSocket, type RoutedWebSocket } from './routed-websocket.ts';
 import { describeHandshake, factsOf } from './websocket-errors.ts';
-import { checkProtocolOptions, OPEN_TIMEOUT, type ProtocolOptions, protocolList } from './websocket-options.ts';
+import {
+  checkProtocolOptions,
+  OPEN_TIMEOUT,
+  type ProtocolOptions,
+  protocolList,
+  protocolOf,
+} from './websocket-options.ts';
 
 /** One handshake: the origin's answer to it, and the WebSocket if that is 101. */
 export interface Handshake {
@@ -41,22 +48,27 @@ export async function openWebSocket(
   const { begin, begun } = await prepareHandshake(request.url, options);
   const timeout = openingTimeout(request.timeout, transport);
   const response = await transport.upgrade({ ...request, ...(timeout !== undefined && { timeout }) }, begin);
-  const socket = begun();
+  const { socket, wire } = begun();
   if (response.status !== 101) return { response, socket: null };
   if (socket.readyState !== socket.OPEN) {
     const [error]: Error[] = await once(socket, 'error');
     const what = `${describeHandshake(response)}: the answer is not that of a WebSocket: ${error?.message}`;
     throw new ProtocolError(what, { ...factsOf(response), cause: error });
   }
-  socket.opened(response);
+  socket.opened(response, () => bytesRead(wire), options);
   return { response, socket };
 }
 
 interface PreparedHandshake {
   /** For the transport: begins the request. */
   readonly begin: BeginRequest;
-  /** The WebSocket whose request was begun. */
-  readonly begun: () => OpeningWebSocket;
+  readonly begun: () => BegunHandshake;
+}
+
+/** The WebSocket whose request was begun, and once it is open what carries it. */
+interface BegunHandshake {
+  readonly socket: OpeningWebSocket;
+  readonly wire: Duplex | null;
 }
 
 async function prepareHandshake(from: string | URL, options: ProtocolOptions): Promise<PreparedHandshake> {
@@ -65,22 +77,31 @@ async function prepareHandshake(from: string | URL, options: ProtocolOptions): P
   // It is what users see as `socket.url`. The transport sends them as Authorization.
   url.username = '';
   url.password = '';
-  const { protocols, ...rest } = options;
-  const own = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
-  let socket: OpeningWebSocket | null = null;
+  const { protocols, pingInterval: _, pingTimeout: __, ...own } = protocolOf(options);
+  let begun: BegunHandshake | null = null;
   return {
     begin: (given) => {
       const requests: ReturnType<BeginRequest>[] = [];
       const finishRequest = (request: ReturnType<BeginRequest>): unknown => requests.push(request);
       // ws hands on to Node what its types do not know.
       const asked = { ...own, ...(given as ClientOptions), finishRequest };
-      socket = new SocketClass(url, protocolList(protocols), asked);
+      const socket = new SocketClass(url, protocolList(protocols), asked);
       // The transport gives it to who asked.
       socket.on('unexpected-response', () => {});
-      return made(requests[0]);
+      const request = made(requests[0]);
+      begun = { socket, wire: null };
+      request.once('upgrade', (_response, wire) => {
+        begun = { socket, wire };
+      });
+      return request;
     },
-    begun: () => made(socket),
+    begun: () => made(begun),
   };
+}
+
+// A socket's; a Duplex of a client that stands in for the network need not count.
+function bytesRead(wire: Duplex | null): number {
+  return wire !== null && 'bytesRead' in wire && typeof wire.bytesRead === 'number' ? wire.bytesRead : 0;
 }
 
 function made<T>(value: T | null | undefined): T {

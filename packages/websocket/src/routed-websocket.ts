@@ -1,13 +1,16 @@
-import { formatProxy, type Route, type RouteExplanation } from '@cloudlane/proxy';
+import type { Route, RouteExplanation } from '@cloudlane/proxy';
 import {
   type ConnectionInfo,
   maskUrl,
   NO_TIMINGS,
   printAs,
+  TimeoutError,
   type Timings,
   type TransportResponse,
 } from '@cloudlane/transport';
 import type { ClientOptions, WebSocket } from 'ws';
+import { type KeepAliveOptions, keepAlive, type Received } from './keep-alive.ts';
+import { proxyOf } from './websocket-errors.ts';
 
 /**
  * A WebSocket of the library `ws`, and how it came about.
@@ -37,7 +40,7 @@ export interface RoutedWebSocketClass {
 
 /** A WebSocket that is to be told how it came about, once it is open. */
 export interface OpeningWebSocket extends RoutedWebSocket {
-  opened(response: TransportResponse): void;
+  opened(response: TransportResponse, received: Received, options: KeepAliveOptions): void;
 }
 
 /** Bytes of messages that wait for a listener before the connection is paused. */
@@ -71,6 +74,7 @@ const STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'] as const;
 function makeClass(Base: typeof WebSocket): RoutedWebSocketClass {
   class RoutedWebSocket extends Base implements OpeningWebSocket {
     #facts: Facts = NOT_OPEN;
+    #stopPings: () => void = () => {};
     #held: HeldEvent[] = [];
     #heldBytes = 0;
     #isFlushing = false;
@@ -105,11 +109,14 @@ function makeClass(Base: typeof WebSocket): RoutedWebSocketClass {
     }
 
     // Not the answer itself, which leads to the request.
-    opened({ route, explain, timings, connection, headers }: TransportResponse): void {
+    opened(response: TransportResponse, received: Received, options: KeepAliveOptions): void {
+      const { route, explain, timings, connection, headers } = response;
       this.#facts = { route, explain, timings, connection, headers };
+      this.#stopPings = keepAlive(this, received, options, (milliseconds) => this.#giveUp(milliseconds));
     }
 
     override emit(event: string | symbol, ...args: unknown[]): boolean {
+      if (event === 'close') this.#stopPings();
       if (!HELD.has(event) || (!this.#isFlushing && this.listenerCount(event) > 0)) return super.emit(event, ...args);
       this.#held.push([event, args]);
       if (event === 'message') this.#hold(weightOf(args[0]));
@@ -120,6 +127,26 @@ function makeClass(Base: typeof WebSocket): RoutedWebSocketClass {
       super.close(code, reason);
       // The other end's part of the closing handshake must be read.
       this.#release();
+    }
+
+    #giveUp(milliseconds: number): void {
+      const { route, explain } = this.#facts;
+      const error = new TimeoutError(
+        `${describe(this)}: nothing moved for ${milliseconds} ms after a ping (pingTimeout)`,
+        {
+          phase: 'body',
+          hop: 'origin',
+          proxy: proxyOf(route),
+          url: maskUrl(new URL(this.url)),
+          hasConnectedToProxy: route.kind !== 'direct',
+          route,
+          explain,
+          deadline: 'pingTimeout',
+          milliseconds,
+        },
+      );
+      this.emit('error', error);
+      this.terminate();
     }
 
     #hold(bytes: number): void {
@@ -164,13 +191,19 @@ function makeClass(Base: typeof WebSocket): RoutedWebSocketClass {
     }
 
     static {
-      printAs<RoutedWebSocket>(RoutedWebSocket.prototype, ({ url, readyState, route }) => {
-        const through = route.kind === 'direct' ? '' : ` through ${formatProxy(route.proxy)}`;
-        return `<WebSocket ${maskUrl(new URL(url))}${through}, ${STATES[readyState]}>`;
-      });
+      printAs<RoutedWebSocket>(
+        RoutedWebSocket.prototype,
+        (socket) => `<WebSocket ${describe(socket)}, ${STATES[socket.readyState]}>`,
+      );
     }
   }
   return RoutedWebSocket;
+}
+
+/** `wss://api.example/console through http://user:***@proxy:3128`, for people. */
+function describe({ url, route }: RoutedWebSocket): string {
+  const proxy = proxyOf(route);
+  return `${maskUrl(new URL(url))}${proxy === null ? '' : ` through ${proxy}`}`;
 }
 
 /** What a message that waits costs, in bytes. */

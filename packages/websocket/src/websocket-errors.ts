@@ -1,4 +1,4 @@
-import { formatProxy } from '@cloudlane/proxy';
+import { formatProxy, type Route } from '@cloudlane/proxy';
 import {
   maskUrl,
   readAnswerBody,
@@ -70,7 +70,7 @@ export function factsOf(response: TransportResponse): TransportErrorInit {
   return {
     phase: 'response',
     hop: 'origin',
-    proxy: proxyOf(response),
+    proxy: proxyOf(response.route),
     url: maskUrl(url),
     hasConnectedToProxy: route.kind !== 'direct',
     route,
@@ -81,11 +81,12 @@ export function factsOf(response: TransportResponse): TransportErrorInit {
 
 /** `GET wss://api.example/console through http://user:***@proxy:3128`, for messages. */
 export function describeHandshake(response: TransportResponse): string {
-  const proxy = proxyOf(response);
+  const proxy = proxyOf(response.route);
   return `GET ${maskUrl(response.url)}${proxy === null ? '' : ` through ${proxy}`}`;
 }
 
-function proxyOf({ route }: TransportResponse): string | null {
+/** The proxy of a route, masked. */
+export function proxyOf(route: Route): string | null {
   return route.kind === 'direct' ? null : formatProxy(route.proxy);
 }
 

@@ -8,9 +8,11 @@ import {
   type Transport,
 } from '@cloudlane/transport';
 import type { ClientOptions } from 'ws';
+import { checkDelay } from './back-off.ts';
+import type { KeepAliveOptions } from './keep-alive.ts';
 
-/** How the protocol is spoken once the way is open; `ws` does that, and describes them. */
-export interface ProtocolOptions {
+/** How the protocol is spoken once the way is open. */
+export interface ProtocolOptions extends KeepAliveOptions {
   /** Subprotocols to offer, the preferred one first; `socket.protocol` is what the origin chose. */
   readonly protocols?: string | readonly string[] | undefined;
   /** Compression of messages (RFC 7692), offered or not. @defaultValue true */
@@ -62,6 +64,8 @@ const PROTOCOL_NAMES: readonly (keyof ProtocolOptions)[] = [
   'closeTimeout',
   'skipUTF8Validation',
   'allowSynchronousEvents',
+  'pingInterval',
+  'pingTimeout',
 ];
 
 const OPTION_NAMES: ReadonlySet<string> = new Set([
@@ -113,8 +117,11 @@ export function checkProtocolOptions(options: ProtocolOptions): void {
   const isToken = (name: unknown): boolean => typeof name === 'string' && /^[!#$%&'*+\-.\w^`|~]+$/.test(name);
   if (!names.every(isToken) || new Set(names).size < names.length)
     throw new InvalidOptionError('protocols', 'must be names without spaces or commas, each of them once');
-  checkAmount('maxPayload', options.maxPayload, 'bytes');
-  checkAmount('closeTimeout', options.closeTimeout, 'milliseconds');
+  const { maxPayload } = options;
+  if (maxPayload !== undefined && !(Number.isSafeInteger(maxPayload) && maxPayload >= 0))
+    throw new InvalidOptionError('maxPayload', 'must be a whole number of bytes from 0 (any)');
+  for (const name of ['closeTimeout', 'pingInterval', 'pingTimeout'] as const)
+    if (options[name] !== undefined) checkDelay(name, options[name]);
   for (const name of ['autoPong', 'skipUTF8Validation', 'allowSynchronousEvents'] as const) {
     const value: unknown = options[name];
     if (value !== undefined && typeof value !== 'boolean') throw new InvalidOptionError(name, 'must be true or false');
@@ -128,24 +135,11 @@ export function checkProtocolOptions(options: ProtocolOptions): void {
     throw new InvalidOptionError('perMessageDeflate', 'must be true, false, or the options of it that ws describes');
 }
 
-function checkAmount(name: string, value: number | undefined, unit: string): void {
-  if (value === undefined || (Number.isSafeInteger(value) && value >= 0)) return;
-  throw new InvalidOptionError(name, `must be a whole number of ${unit} from 0`);
-}
-
-/** Those of the protocol, of options that may be more. */
+/** Those of the protocol that are given, of options that may be more. */
 export function protocolOf(options: ProtocolOptions): ProtocolOptions {
-  const { protocols, perMessageDeflate, maxPayload, autoPong, closeTimeout } = options;
-  const { skipUTF8Validation, allowSynchronousEvents } = options;
-  return {
-    protocols,
-    perMessageDeflate,
-    maxPayload,
-    autoPong,
-    closeTimeout,
-    skipUTF8Validation,
-    allowSynchronousEvents,
-  };
+  return Object.fromEntries(
+    PROTOCOL_NAMES.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
+  );
 }
 
 /** Subprotocols as a list. */
