@@ -10,7 +10,12 @@ test('an open WebSocket is pinged again and again, through a proxy too', async (
   const pinged = newGate();
   let pings = 0;
   const echo = await startEcho('wss', {
-    onSocket: (client) => client.on('ping', () => (pings += 1) === 3 && pinged.open()),
+    onSocket: (client) => {
+      client.on('ping', () => {
+        pings += 1;
+        if (pings === 3) pinged.open();
+      });
+    },
   });
   const through = await proxy('http', { auth: AUTH });
   const socket = await connect(echo.url, { pingInterval: 10, http_proxy: through.urlWithCredentials });
@@ -23,7 +28,11 @@ test('without an interval there are no pings', async () => {
   const socket = await connect(silent.url, { http_proxy: null, pingInterval: 0, pingTimeout: 10 });
   const other = await connect(pinged.url, { http_proxy: null, pingInterval: 10 });
   let pings = 0;
-  for (const client of silent.clients) client.on('ping', () => (pings += 1));
+  for (const client of silent.clients) {
+    client.on('ping', () => {
+      pings += 1;
+    });
+  }
   for (let pongs = 0; pongs < 5; pongs += 1) await once(other, 'pong');
   expect(await echoOf(socket, 'still there')).toBe('still there');
   expect(pings).toBe(0);
@@ -62,8 +71,9 @@ test('a message that takes long is a sign of life, though no pong comes', async 
   const frame = Buffer.from(`\x81\x64${'x'.repeat(100)}`, 'latin1');
   let sent = 0;
   const drip = setInterval(() => {
-    if (sent < frame.length) wire?.write(frame.subarray(sent, (sent += 1)));
-    else clearInterval(drip);
+    wire?.write(frame.subarray(sent, sent + 1));
+    sent += 1;
+    if (sent === frame.length) clearInterval(drip);
   }, 5);
   const [data] = await received;
   expect(String(data)).toHaveLength(100);
