@@ -10,6 +10,9 @@
 #   /status/NNN   that status (301 302 303 307 308 400 401 403 404 409 429 500 502 503 504); redirects go to /echo,
 #                 429 and 503 carry Retry-After: 1
 #   /to-https, /to-http   307 to the other port
+#   /ws/          with WS_PORT: the WebSocket server on that port of 127.0.0.1. The header X-Seen of its handshakes says
+#                 what /echo would
+#   /to-ws        307 to /ws/ on the HTTPS port
 #
 # DIR/tls/ca.pem signed the certificate of the HTTPS ports. MTLS answers 400 to who brings no certificate of that
 # authority; DIR/tls/client.pem and client.key are one. Debian packages: nginx-light (or nginx), openssl.
@@ -31,15 +34,25 @@ for code in 429 503; do
   statuses+="location = /status/$code { add_header Retry-After 1 always; return $code 'status $code\n'; }"$'\n'
 done
 
-cat > "$dir/paths.conf" <<CONF
-location = /echo {
-  default_type application/json;
-  return 200 '{"method":"\$request_method","uri":"\$request_uri","scheme":"\$scheme","host":"\$http_host","via":"\$http_via","from":"\$remote_addr","connection":\$connection,"requests":\$connection_requests,"sni":"\$ssl_server_name","client":"\$ssl_client_s_dn","authorization":"\$http_authorization","proxyAuthorization":"\$http_proxy_authorization","proxyConnection":"\$http_proxy_connection"}\n';
+web_sockets=""
+[ -z "${WS_PORT:-}" ] || web_sockets="
+location /ws/ {
+  proxy_pass http://127.0.0.1:$WS_PORT;
+  proxy_http_version 1.1;
+  proxy_set_header Host \$http_host;
+  proxy_set_header Upgrade \$http_upgrade;
+  proxy_set_header Connection upgrade;
+  proxy_set_header X-Seen \$seen;
 }
+location = /to-ws { return 307 https://\$host:$https/ws/; }"
+
+cat > "$dir/paths.conf" <<CONF
+set \$seen '{"method":"\$request_method","uri":"\$request_uri","scheme":"\$scheme","host":"\$http_host","via":"\$http_via","from":"\$remote_addr","connection":\$connection,"requests":\$connection_requests,"sni":"\$ssl_server_name","client":"\$ssl_client_s_dn","authorization":"\$http_authorization","proxyAuthorization":"\$http_proxy_authorization","proxyConnection":"\$http_proxy_connection"}';
+location = /echo { default_type application/json; return 200 "\$seen\n"; }
 location /files/ { root $dir; dav_methods PUT DELETE; create_full_put_path on; }
 location = /to-https { return 307 https://\$host:$https/echo; }
 location = /to-http  { return 307 http://\$host:$http/echo; }
-$statuses
+$statuses$web_sockets
 location / { return 404 'no such path\n'; }
 CONF
 cat > "$dir/nginx.conf" <<CONF

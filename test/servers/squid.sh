@@ -7,6 +7,7 @@
 #   BASIC, TLS_BASIC   want the user SQUID_USER (default alice) with SQUID_PASSWORD (default secret)
 #   TLS, TLS_BASIC     speak TLS to the client; DIR/tls/ca.pem signed their certificate
 #
+# Its rules refuse port 9 of every origin: 403.
 # Debian packages: squid-openssl (or squid), openssl.
 # DIR/access.log has one line a request, fields divided by spaces: user (percent-encoded), method, URL, status, port.
 # The line of a tunnel is written when the tunnel ends. Squid connects from 127.0.0.2, so an origin on loopback can tell
@@ -41,6 +42,8 @@ auth_param basic children 1
 acl closed myportname basic tlsbasic
 acl known proxy_auth REQUIRED
 http_access deny closed !known
+acl forbidden port 9
+http_access deny forbidden
 http_access allow all
 
 tcp_outgoing_address ${OUTGOING:-127.0.0.2}

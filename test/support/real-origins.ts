@@ -17,6 +17,9 @@ export interface RealNginx extends RealServer {
   readonly httpsUrl: string;
   /** Answers 400 to who does not show a certificate of {@link RealNginx.ca}, such as {@link RealNginx.client}. */
   readonly mtlsUrl: string;
+  /** WebSockets are under `/ws/`, where it was started in front of a server of them. */
+  readonly wsUrl: string;
+  readonly wssUrl: string;
   /** Signed the certificate of {@link RealNginx.httpsUrl} and {@link RealNginx.mtlsUrl}. */
   readonly ca: string;
   readonly client: ClientCertificate;
@@ -68,15 +71,24 @@ export interface HaproxyOptions {
   readonly proxyPort?: number;
 }
 
-/** Its certificate is also good for the private host of every proxy here. */
-export async function startNginx(place?: Place): Promise<RealNginx> {
-  const env = { PRIVATE_HOSTS: 'origin.example' };
+/**
+ * Its certificate is also good for the private host of every proxy here.
+ *
+ * @param webSocketPort of a WebSocket server on 127.0.0.1, which learns in `X-Seen` what nginx saw
+ */
+export async function startNginx(place?: Place, webSocketPort?: number): Promise<RealNginx> {
+  const env = {
+    PRIVATE_HOSTS: 'origin.example',
+    ...(webSocketPort !== undefined && { WS_PORT: String(webSocketPort) }),
+  };
   const { dir, address, ports, stop } = await serve('nginx.sh', { ports: 3, env, place });
   const [http, https, mtls] = ports;
   return {
     httpUrl: `http://${address}:${http}`,
     httpsUrl: `https://${address}:${https}`,
     mtlsUrl: `https://${address}:${mtls}`,
+    wsUrl: `ws://${address}:${http}`,
+    wssUrl: `wss://${address}:${https}`,
     ca: await readFile(join(dir, 'tls/ca.pem'), 'utf8'),
     client: {
       cert: await readFile(join(dir, 'tls/client.pem'), 'utf8'),

@@ -37,6 +37,8 @@ export interface RealSquid extends RealProxy, Logging<SquidEntry> {
   readonly ca: string;
   /** 127.0.0.1, or the origin's place, under a name that only this proxy can resolve. */
   readonly privateHost: string;
+  /** Its rules allow no connection to this port: status 403. */
+  readonly refusedPort: number;
 }
 
 export async function startSquid(place?: Place): Promise<RealSquid> {
@@ -61,6 +63,7 @@ export async function startSquid(place?: Place): Promise<RealSquid> {
     ca: await readFile(join(dir, 'tls/ca.pem'), 'utf8'),
     outgoingAddress: place?.outgoingAddress ?? '127.0.0.2',
     privateHost,
+    refusedPort: 9,
     ...logging({ path: join(dir, 'access.log'), parse: parseSquidLine }),
     stop,
   };
