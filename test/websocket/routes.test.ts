@@ -54,7 +54,7 @@ const PRIVATE = 'origin.example';
 /** The addresses that proxies go out from: the origin tells by it who came. */
 const [PROXY_ADDRESS, OTHER_ADDRESS] = ['127.0.0.7', '127.0.0.8'] as const;
 const TARGET = '/chat?room=1&q=%20';
-const HEADERS = { Authorization: `Bearer ${SECRETS.token}`, Cookie: 'room=1' } as const;
+const HEADERS = { Authorization: `Bearer ${SECRETS.token}`, Cookie: 'room=1', 'Proxy-Trace': SECRETS.token } as const;
 /** More than sockets, streams and the smaller lengths of frames take. */
 const BYTES = randomBytes(2 ** 20 + 7);
 
