@@ -1,9 +1,7 @@
-// WebSockets over every route, on proxies and an origin of others: what they saw, told by themselves.
-import { randomBytes } from 'node:crypto';
-import { on } from 'node:events';
+// WebSockets over every route, on proxies and an origin of others: the table of real-lab.ts, and what each does in its
+// own way.
 import {
   ProxyAuthenticationError,
-  type ProxyError,
   ProxyTlsError,
   ProxyTunnelError,
   SocksError,
@@ -11,19 +9,13 @@ import {
   type TlsOptions,
   Transport,
 } from '@cloudlane/transport';
-import {
-  connectWebSocket,
-  type RoutedWebSocket,
-  WebSocketRedirectError,
-  WebSocketUpgradeError,
-} from '@cloudlane/websocket';
+import { connectWebSocket, WebSocketRedirectError, WebSocketUpgradeError } from '@cloudlane/websocket';
 import { describe, expect, test } from '@jest/globals';
 import { WebSocket } from 'ws';
 import {
   type Credentials,
   describeReal,
   needs,
-  type RealDante,
   type RealMitmproxy,
   type RealSquid,
   running,
@@ -36,191 +28,18 @@ import {
   startStunnel,
 } from '../support/real-servers.ts';
 import { closeAfterTest } from '../support/resources.ts';
-import { SECRETS } from '../support/secrets.ts';
-import { echoOf, expectNoSecrets, expectNothingLeft, failureOf, looksUp, withCredentials } from '../transport/lab.ts';
-import { closingOf, countOf, growthOf, type RealWebSocketOrigin, startWebSocketOrigin } from './real-lab.ts';
-
-type Scheme = 'ws' | 'wss';
-type OriginNow = () => RealWebSocketOrigin;
-
-/** One way to the origin. */
-interface Way {
-  /** Of the proxy, without credentials; null: direct. */
-  readonly url: string | null;
-  /** What the proxy wants. @defaultValue nothing */
-  readonly credentials?: Credentials;
-  /** Where the origin sees it come from. */
-  readonly from: string;
-  /** The origin's name on this way. @defaultValue 127.0.0.1 */
-  readonly host?: string;
-  readonly proxyTls?: TlsOptions;
-  /** Signs what the proxy shows as the certificate of origins. @defaultValue it does not look into TLS */
-  readonly interceptor?: string;
-  /** How many tunnels to an authority of 127.0.0.1 or of `host` the proxy has logged as it should log this one. */
-  readonly logged?: (port: string, host: string) => Promise<number>;
-}
-
-type Ways = Readonly<Record<string, () => Way>>;
-
-const portOf = (url: string): number => Number(new URL(url).port);
-
-let calls = 0;
-
-/** A URL that no other WebSocket has. */
-function urlOf(origin: RealWebSocketOrigin, scheme: Scheme, host = '127.0.0.1'): URL {
-  calls += 1;
-  const url = new URL(`${scheme === 'ws' ? origin.wsUrl : origin.wssUrl}/ws/chat?call=${calls}`);
-  url.hostname = host;
-  return url;
-}
-
-function newTransport({ ca }: { readonly ca: string }, proxyTls?: TlsOptions): Transport {
-  return closeAfterTest(new Transport({ tls: { ca }, ...(proxyTls && { proxyTls }) }));
-}
-
-/** The next messages of a WebSocket. */
-async function messagesOf(socket: RoutedWebSocket, count: number): Promise<[data: Buffer, isBinary: boolean][]> {
-  const messages: [Buffer, boolean][] = [];
-  for await (const [data, isBinary] of on(socket, 'message')) {
-    if (messages.push([data, isBinary]) === count) break;
-  }
-  return messages;
-}
-
-/** The serial number of a connection that nginx gets now. Two that differ by one have had none between them. */
-async function serialOf(origin: RealWebSocketOrigin): Promise<number> {
-  const fresh = newTransport(origin);
-  return (await echoOf(fresh, { url: `${origin.httpUrl}/echo`, http_proxy: null })).connection;
-}
-
-/** The table for some ways to one origin. */
-function testWays(origin: OriginNow, ways: Ways): void {
-  const rows = Object.entries(ways).flatMap(([name, way]) =>
-    (['ws', 'wss'] as const).map((scheme) => ({ name, way, scheme })),
-  );
-
-  describe.each(rows)('$scheme, $name', ({ way, scheme }) => {
-    function open() {
-      const known = way();
-      const { url: proxyUrl, credentials, host, proxyTls, interceptor } = known;
-      const transport = newTransport({ ca: interceptor ?? origin().ca }, proxyTls);
-      const http_proxy = proxyUrl !== null && credentials ? withCredentials(proxyUrl, credentials) : proxyUrl;
-      return { ...known, transport, http_proxy, url: urlOf(origin(), scheme, host) };
-    }
-
-    test('the handshake comes that way, and nothing for the proxy with it', async () => {
-      const { transport, http_proxy, url, from, proxyTls, logged = async () => 0 } = open();
-      const count = () => logged(url.port, url.hostname);
-      const before = await count();
-      const socket = await connectWebSocket(url, {
-        ...{ transport, http_proxy, protocols: ['chat.v2', 'chat.v1'] },
-        headers: { Authorization: `Bearer ${SECRETS.token}` },
-      });
-
-      expect(origin().endOf(socket).seen).toMatchObject({
-        uri: `${url.pathname}${url.search}`,
-        host: url.host,
-        scheme: scheme === 'ws' ? 'http' : 'https',
-        sni: scheme === 'wss' && url.hostname !== '127.0.0.1' ? url.hostname : '',
-        ...{ from, via: '', proxyAuthorization: '', proxyConnection: '' },
-        authorization: `Bearer ${SECRETS.token}`,
-      });
-      expect(socket).toMatchObject({ url: url.href, protocol: 'chat.v1', extensions: 'permessage-deflate' });
-
-      const proxyScheme = http_proxy === null ? null : new URL(http_proxy).protocol.slice(0, -1);
-      const kind = proxyScheme === null ? 'direct' : proxyScheme.startsWith('socks') ? 'socks' : 'tunnel';
-      expect(socket.route).toMatchObject(proxyScheme === null ? { kind } : { kind, proxy: { scheme: proxyScheme } });
-      const facts = {
-        ...{ kind, proxyScheme, requestCount: 1, state: 'UPGRADED' },
-        origin: `${scheme === 'ws' ? 'http' : 'https'}://${url.host}`,
-        tls: scheme === 'ws' ? null : { isVerified: true },
-        proxyTls: proxyTls ? { isVerified: true } : null,
-      };
-      expect(transport.connections).toMatchObject([facts]);
-      expect(socket.connection).toMatchObject({ ...facts, state: expect.any(String) });
-
-      const closed = closingOf(socket);
-      socket.close(1000);
-      await closed;
-      await expectNothingLeft(transport);
-      if (http_proxy !== null) expect(await growthOf(count, before)).toBe(1);
-    });
-
-    test('messages come back: text, 1 MiB of bytes, and 200 in their order', async () => {
-      const { transport, http_proxy, url } = open();
-      const socket = await connectWebSocket(url, { transport, http_proxy });
-      const bytes = randomBytes(1024 * 1024);
-      socket.send('größe 😀');
-      socket.send(bytes);
-      const [[text, isText] = [], [echoed, isBinary] = []] = await messagesOf(socket, 2);
-      expect([String(text), isText, isBinary, echoed?.equals(bytes)]).toEqual(['größe 😀', false, true, true]);
-
-      const many = Array.from({ length: 200 }, (_, at) => `${at} ${'x'.repeat(at * 50)}`);
-      for (const [at, one] of many.entries()) socket.send(at % 2 === 0 ? one : Buffer.from(one));
-      const back = await messagesOf(socket, 200);
-      expect(back.map(([data]) => String(data))).toEqual(many);
-      expect(back.map(([, binary]) => binary)).toEqual(many.map((_, at) => at % 2 === 1));
-
-      socket.terminate();
-      await expectNothingLeft(transport);
-    });
-
-    test.each(['client', 'origin'] as const)('the closing handshake that the %s begins is kept', async (by) => {
-      const { transport, http_proxy, url } = open();
-      const socket = await connectWebSocket(url, { transport, http_proxy });
-      const end = origin().endOf(socket);
-      const ends = Promise.all([closingOf(socket), end.closed]);
-      const closing = { code: 4321, reason: 'genug für heute' };
-      (by === 'client' ? socket : end).close(closing.code, closing.reason);
-      expect(await ends).toEqual([closing, closing]);
-      await expectNothingLeft(transport);
-    });
-  });
-
-  testCredentials(origin, rows);
-}
-
-interface Row {
-  readonly name: string;
-  readonly way: () => Way;
-  readonly scheme: Scheme;
-}
-
-/** Who lacks what the proxy wants reaches no origin. */
-function testCredentials(origin: OriginNow, rows: readonly Row[]): void {
-  const wanting = rows
-    .filter(({ name }) => name.includes('password'))
-    .flatMap((row) => (['none', 'wrong'] as const).map((auth) => ({ ...row, auth })));
-  if (wanting.length === 0) return;
-
-  test.each(wanting)('$scheme, $name, is refused with credentials: $auth', async ({ way, scheme, auth }) => {
-    const { url: proxyUrl, credentials, host, proxyTls, interceptor } = way();
-    if (proxyUrl === null || !credentials) throw new Error('This way wants no credentials');
-    const http_proxy = auth === 'none' ? proxyUrl : withCredentials(proxyUrl, { ...credentials, password: 'wrong' });
-    const transport = newTransport({ ca: interceptor ?? origin().ca }, proxyTls);
-    const [serial, opened] = [await serialOf(origin()), origin().opened()];
-
-    const connecting = connectWebSocket(urlOf(origin(), scheme, host), { transport, http_proxy });
-    const isSocks = proxyUrl.startsWith('socks');
-    const error = await failureOf<ProxyError>(connecting, isSocks ? SocksError : ProxyAuthenticationError);
-    const says = auth === 'none' ? 'it wants credentials' : 'the credentials were not accepted';
-    expect(error).toMatchObject({
-      hop: 'proxy',
-      phase: 'proxy-handshake',
-      hasConnectedToProxy: true,
-      retryable: false,
-    });
-    expect(error).toMatchObject(
-      isSocks
-        ? { code: 'ERR_SOCKS_AUTHENTICATION', step: auth === 'none' ? 'greeting' : 'authentication' }
-        : { status: 407, schemes: ['basic'], message: expect.stringContaining(says) },
-    );
-    expectNoSecrets(error);
-
-    await expectNothingLeft(transport);
-    expect([await serialOf(origin()), origin().opened()]).toEqual([serial + 1, opened]);
-  });
-}
+import { expectNoSecrets, expectNothingLeft, failureOf, looksUp, withCredentials } from '../transport/lab.ts';
+import {
+  closingOf,
+  countOf,
+  newTransport,
+  portOf,
+  serialOf,
+  startWebSocketOrigin,
+  testWays,
+  urlOf,
+  type Way,
+} from './real-lab.ts';
 
 describeReal('nginx in front of a WebSocket server', needs.nginx, () => {
   const origin = running(startWebSocketOrigin);
@@ -245,7 +64,7 @@ function wayThroughSquid(squid: RealSquid, url: string, rest: Omit<Way, 'url' | 
   const user = way.credentials?.username ?? null;
   return {
     ...{ url, from: squid.outgoingAddress, host: squid.privateHost },
-    logged: (to, host) => countOf(squid, { user, method: 'CONNECT', url: `${host}:${to}`, status: 200, port }),
+    logged: (host, to) => countOf(squid, { user, method: 'CONNECT', url: `${host}:${to}`, status: 200, port }),
     ...way,
   };
 }
@@ -265,8 +84,8 @@ describeReal('Squid in front of nginx', [...needs.squid, ...needs.nginx], () => 
   });
 
   test.each(['ws', 'wss'] as const)('%s: it logs whom it refused', async (scheme) => {
-    const url = urlOf(origin(), scheme);
-    await failureOf(connectWebSocket(url, { http_proxy: squid().basicUrl }), ProxyAuthenticationError);
+    const [url, transport] = [urlOf(origin(), scheme), newTransport(origin())];
+    await failureOf(connectWebSocket(url, { transport, http_proxy: squid().basicUrl }), ProxyAuthenticationError);
     await squid().logged({ user: null, method: 'CONNECT', url: url.host, status: 407 });
   });
 
@@ -386,14 +205,14 @@ describeReal('Dante in front of nginx', [...needs.dante, ...needs.nginx], () => 
   const [origin, dante] = [running(startWebSocketOrigin), running(startDante)];
 
   function way(by: SocksScheme, withPassword: boolean): Way {
-    const server: RealDante = dante();
+    const server = dante();
     const host = looksUp(by) ? 'localhost' : server.privateHost;
     const user = withPassword ? server.credentials.username : null;
     return {
       ...{ from: server.outgoingAddress, host, url: server[withPassword ? 'basicUrlFor' : 'openUrlFor'](by) },
       ...(withPassword && { credentials: server.credentials }),
       // It logs the address that it was given or has resolved.
-      logged: (port) => countOf(server, { user, target: `127.0.0.1:${port}` }),
+      logged: (_, port) => countOf(server, { user, target: `127.0.0.1:${port}` }),
     };
   }
   testWays(origin, {
@@ -433,7 +252,7 @@ describeReal('OpenSSH in front of nginx', [...needs.sshSocks, ...needs.nginx], (
   const way = (by: SocksScheme): Way => ({
     ...{ url: ssh().openUrlFor(by), from: ssh().outgoingAddress },
     host: looksUp(by) ? 'localhost' : ssh().privateHost,
-    logged: (port, host) => countOf(ssh(), { user: null, target: `${looksUp(by) ? '127.0.0.1' : host}:${port}` }),
+    logged: (host, port) => countOf(ssh(), { user: null, target: `${looksUp(by) ? '127.0.0.1' : host}:${port}` }),
   });
   testWays(origin, Object.fromEntries(SOCKS_SCHEMES.ssh.map((by) => [`through ${by}`, () => way(by)])));
 });
@@ -446,7 +265,7 @@ describeReal('mitmproxy in front of nginx', [...needs.mitmproxy, ...needs.nginx]
     const user = credentials?.username ?? null;
     return {
       ...{ url: server.url, from: server.outgoingAddress, interceptor: server.ca, ...(credentials && { credentials }) },
-      logged: (port, host) => countOf(server, { user, method: 'CONNECT', url: `${host}:${port}` }),
+      logged: (host, port) => countOf(server, { user, method: 'CONNECT', url: `${host}:${port}` }),
     };
   }
   testWays(origin, {
