@@ -156,6 +156,14 @@ export function newTransport({ ca }: { readonly ca: string }, proxyTls?: TlsOpti
   return closeAfterTest(new Transport({ tls: { ca }, ...(proxyTls && { proxyTls }) }));
 }
 
+/** What a proxy may see that does not want it, and an origin never. */
+const FOR_A_PROXY = { 'Proxy-Authorization': basicOf({ username: 'mine', password: SECRETS.proxyPassword }) };
+
+/** The value of a `Proxy-Authorization`. */
+export function basicOf({ username, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+}
+
 /** The next messages of a WebSocket. */
 async function messagesOf(socket: RoutedWebSocket, count: number): Promise<[data: Buffer, isBinary: boolean][]> {
   const messages: [Buffer, boolean][] = [];
@@ -187,12 +195,12 @@ export function testWays(origin: OriginNow, ways: Ways): void {
     }
 
     test('the handshake comes that way, and nothing for the proxy with it', async () => {
-      const { transport, http_proxy, url, from, proxyTls, logged = async () => 0 } = open();
+      const { transport, http_proxy, url, from, credentials, proxyTls, logged = async () => 0 } = open();
       const count = () => logged(url.hostname, url.port);
       const before = await count();
       const socket = await connectWebSocket(url, {
         ...{ transport, http_proxy, protocols: ['chat.v2', 'chat.v1'] },
-        headers: { Authorization: `Bearer ${SECRETS.token}` },
+        headers: { Authorization: `Bearer ${SECRETS.token}`, ...(credentials === undefined && FOR_A_PROXY) },
       });
 
       expect(origin().endOf(socket).seen).toMatchObject({

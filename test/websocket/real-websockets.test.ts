@@ -30,6 +30,7 @@ import {
 import { closeAfterTest } from '../support/resources.ts';
 import { expectNoSecrets, expectNothingLeft, failureOf, looksUp, withCredentials } from '../transport/lab.ts';
 import {
+  basicOf,
   closingOf,
   countOf,
   newTransport,
@@ -81,6 +82,15 @@ describeReal('Squid in front of nginx', [...needs.squid, ...needs.nginx], () => 
     'through an open https proxy': () => wayThroughSquid(squid(), squid().tlsUrl, { proxyTls: proxyTls() }),
     'through an https proxy with a password': () =>
       wayThroughSquid(squid(), squid().tlsBasicUrl, { proxyTls: proxyTls(), credentials: credentials() }),
+  });
+
+  test.each(['ws', 'wss'] as const)('%s: credentials in a header of the handshake are for it alone', async (scheme) => {
+    const [url, transport] = [urlOf(origin(), scheme), newTransport(origin())];
+    const headers = { 'Proxy-Authorization': basicOf(credentials()) };
+    const socket = await connectWebSocket(url, { transport, headers, http_proxy: squid().basicUrl });
+    expect(origin().endOf(socket).seen).toMatchObject({ from: squid().outgoingAddress, proxyAuthorization: '' });
+    await transport.close();
+    await squid().logged({ user: credentials().username, method: 'CONNECT', url: url.host, status: 200 });
   });
 
   test.each(['ws', 'wss'] as const)('%s: it logs whom it refused', async (scheme) => {
