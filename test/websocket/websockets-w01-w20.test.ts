@@ -213,11 +213,12 @@ test('W12: http_proxy wins over the environment and its no_proxy; null means dir
 });
 
 test('W13: SOCKS needs no further package', async () => {
-  const manifest = JSON.parse(
-    await readFile(new URL('../../packages/websocket/package.json', import.meta.url), 'utf8'),
-  );
-  expect(Object.keys(manifest.dependencies)).toEqual(expect.arrayContaining(['@cloudlane/transport', 'ws']));
-  expect([manifest.peerDependencies, manifest.optionalDependencies]).toEqual([undefined, undefined]);
+  const read = async (name: string) =>
+    JSON.parse(await readFile(new URL(`../../packages/${name}/package.json`, import.meta.url), 'utf8'));
+  const [own, transport] = [await read('websocket'), await read('transport')];
+  expect(Object.keys(own.dependencies)).toEqual(expect.arrayContaining(['@cloudlane/transport', 'ws']));
+  expect([own.peerDependencies, own.optionalDependencies]).toEqual([undefined, undefined]);
+  expect(Object.keys(transport.dependencies)).toContain('socks-proxy-agent');
   const [echo, by] = [await startEcho('wss'), await socks()];
   expect(await echoOf(await connect(echo.url, { http_proxy: by.url }), 'größe')).toBe('größe');
 });
