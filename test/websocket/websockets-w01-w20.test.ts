@@ -4,6 +4,7 @@ import { inspect } from 'node:util';
 import { explainRoute, InvalidOptionError } from '@cloudlane/proxy';
 import { createCa, type LabAnyProxy, type SocksScheme, startAnyProxy } from '@cloudlane/testing';
 import { ProxyAuthenticationError, ProxyTlsError, SocksError, TlsError } from '@cloudlane/transport';
+import { reconnectWebSocket } from '@cloudlane/websocket';
 import { afterEach, expect, test } from '@jest/globals';
 import { scrubProxyVariables } from '../support/environment.ts';
 import { use } from '../support/resources.ts';
@@ -61,6 +62,20 @@ test('W1: a proxy of the environment is used by itself, chosen anew at each redi
   process.env.ws_proxy = forWss.url;
   await connect(start.url);
   expect(asked(forWs, forWss).map(({ length }) => length)).toEqual([2, 2]);
+});
+
+test('W1: each connection anew takes the way that the environment says then', async () => {
+  const [echo, one, two] = [await startEcho('wss'), await anyProxy(), await anyProxy()];
+  const sources: string[] = [];
+  process.env.wss_proxy = one.url;
+  for await (const { explanation } of reconnectWebSocket(echo.url, { transport: newTransport(), initialDelay: 0 })) {
+    sources.push(explanation.source);
+    if (sources.length === 1) Object.assign(process.env, { wss_proxy: '', HTTPS_PROXY: two.url });
+    else if (sources.length === 2) process.env.no_proxy = '127.0.0.1';
+    else break;
+  }
+  expect(sources).toEqual(['env:wss_proxy', 'env:HTTPS_PROXY', 'env:no_proxy']);
+  expect(asked(one, two)).toEqual(Array(2).fill([`connect ${echo.authority}`]));
 });
 
 test('W2: no_proxy is looked at first, with the port that counts, networks, and IPv6 in brackets', async () => {
