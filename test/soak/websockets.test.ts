@@ -10,6 +10,8 @@ import { Ear, say } from './websockets-messages.ts';
 const SOCKETS = 500;
 /** On each socket, each way. */
 const MESSAGES = 100 * Math.max(1, Number(process.env.CLOUDLANE_SOAK ?? 1));
+/** What the server says on each socket at once: more than a socket keeps that nobody listens to, on some of them. */
+const AT_ONCE = 5;
 /** What a transport opens at once, of itself. */
 const MAX_SOCKETS = 128;
 
@@ -64,7 +66,7 @@ interface Server {
   secureRequests(): number;
 }
 
-/** Says its first message on each socket at once, and the others on all sockets once all are open. */
+/** Begins on each socket at once, and goes on once all are open. */
 async function startServer(): Promise<Server> {
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: true });
   const ears: Ear[] = [];
@@ -82,8 +84,8 @@ async function startServer(): Promise<Server> {
     mostOpen = Math.max(mostOpen, sockets.clients.size);
     if (sockets.clients.size === SOCKETS) begin();
     const stream = { side: 'server', number, length: MESSAGES } as const;
-    const said = say(socket, stream, 0, 1).then(() => begun);
-    said.then(() => say(socket, stream, 1)).catch((error: unknown) => faults.push(error));
+    const said = say(socket, stream, 0, AT_ONCE).then(() => begun);
+    said.then(() => say(socket, stream, AT_ONCE)).catch((error: unknown) => faults.push(error));
   });
   const behind = await origin('https', {
     upgrade: (request, socket, head) =>
