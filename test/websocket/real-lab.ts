@@ -11,7 +11,7 @@ import {
   Transport,
 } from '@cloudlane/transport';
 import { connectWebSocket, type RoutedWebSocket } from '@cloudlane/websocket';
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { type WebSocket, WebSocketServer } from 'ws';
 import {
   type Credentials,
@@ -23,6 +23,9 @@ import {
 import { closeAfterTest } from '../support/resources.ts';
 import { SECRETS } from '../support/secrets.ts';
 import { type Echo, echoOf, expectNoSecrets, expectNothingLeft, failureOf, withCredentials } from '../transport/lab.ts';
+
+// Other test files may keep the processors busy, and each byte passes four processes.
+jest.setTimeout(60_000);
 
 /** How a WebSocket was closed. */
 export interface Closing {
