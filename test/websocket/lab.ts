@@ -2,13 +2,20 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import net, { createServer } from 'node:net';
-import type { LabHost, LabOrigin, LabTls, OriginHandler } from '@cloudlane/testing';
+import {
+  type LabAnyProxy,
+  type LabHost,
+  type LabOrigin,
+  type LabTls,
+  type OriginHandler,
+  startAnyProxy,
+} from '@cloudlane/testing';
 import type { Transport } from '@cloudlane/transport';
 import { connectWebSocket, type RoutedWebSocket, type WebSocketOptions } from '@cloudlane/websocket';
 import { expect } from '@jest/globals';
 import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
 import { closeAfterTest, use } from '../support/resources.ts';
-import { newTransport, origin } from '../transport/lab.ts';
+import { certificate, newTransport, origin } from '../transport/lab.ts';
 
 export type SocketScheme = 'ws' | 'wss';
 export const SOCKET_SCHEMES = ['ws', 'wss'] as const satisfies SocketScheme[];
@@ -163,6 +170,14 @@ export async function wiretap(port: number): Promise<Wiretap> {
   const address = server.address();
   if (address === null || typeof address === 'string') throw new TypeError('not a port');
   return { port: address.port, bytes: () => Buffer.concat(seen) };
+}
+
+/** A name that only the lab's proxies know. */
+export const PRIVATE = 'origin.example';
+
+/** A proxy that speaks whatever it is spoken to. */
+export function anyProxy(): Promise<LabAnyProxy> {
+  return use(startAnyProxy({ tls: certificate, hosts: { [PRIVATE]: '127.0.0.1' } }));
 }
 
 export { expectNothingLeft } from '../transport/lab.ts';

@@ -183,7 +183,8 @@ function connectHop({ route, auth }: Row, authority: string) {
 /** The proxy gets what is for it, and nothing of the handshake. */
 function expectConnectHeaders(rawHeaders: readonly string[], { auth }: Row): void {
   const names = rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
-  expect(names.sort()).toEqual(auth === 'right' ? ['host', 'proxy-authorization'] : ['host']);
+  const own = ['host', 'user-agent'];
+  expect(names.sort()).toEqual((auth === 'right' ? [...own, 'proxy-authorization'] : own).sort());
 }
 
 /** What a SOCKS proxy sees of a row that it lets through. */

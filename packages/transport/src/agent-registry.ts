@@ -1,7 +1,7 @@
 import { type HttpProxy, InvalidOptionError, listProxies, type ProxyServer, type Route } from '@cloudlane/proxy';
 import type { Origin } from './origin.ts';
 import { ConnectionRegister } from './pooled-connection.ts';
-import { basicCredentials } from './request-headers.ts';
+import { basicCredentials, findHeader } from './request-headers.ts';
 import {
   DirectAgent,
   DirectTlsAgent,
@@ -25,6 +25,8 @@ export interface AgentSettings {
   readonly proxyTls?: TlsOptions | undefined;
   /** The request's own `Proxy-Authorization`. */
   readonly proxyAuthorization: string | null;
+  /** What CONNECT tells of this side. @defaultValue nothing, as requests that share a tunnel may differ in it */
+  readonly userAgent?: string | undefined;
 }
 
 /** An agent that is not made yet, and what tells it apart. */
@@ -147,8 +149,9 @@ export class AgentRegistry {
     };
   }
 
-  #proxyHop(proxy: ProxyServer, { proxyTls, proxyAuthorization }: AgentSettings): ProxyHop {
+  #proxyHop(proxy: ProxyServer, { proxyTls, proxyAuthorization, userAgent }: AgentSettings): ProxyHop {
     const headers: Record<string, string> = { ...proxy.headers };
+    if (userAgent !== undefined && findHeader(headers, 'user-agent') === undefined) headers['User-Agent'] = userAgent;
     if (proxyAuthorization !== null) headers['Proxy-Authorization'] = proxyAuthorization;
     else if (proxy.credentials) {
       headers['Proxy-Authorization'] = basicCredentials(proxy.credentials.username, proxy.credentials.password);

@@ -59,8 +59,11 @@ function hasCredentials({ credentials, headers = {} }: ProxyServer): boolean {
   return credentials !== undefined || Object.keys(headers).some((name) => name.toLowerCase() === 'proxy-authorization');
 }
 
-// CONNECT is written by us, so that Node does not see this header.
-function checkedValue(name: string, value: unknown): string {
+/**
+ * A header's value for CONNECT, which is written by us, so that Node does not see it.
+ * @throws InvalidOptionError if no header can carry it
+ */
+export function checkedValue(name: string, value: unknown): string {
   try {
     validateHeaderValue(name, String(value));
   } catch {
@@ -79,8 +82,14 @@ function decodeUserinfo(text: string): string {
 
 /** The declared or known length of a body, in bytes; null if it is sent in chunks. */
 export function bodyLength(headers: OutgoingHttpHeaders): number | null {
-  const name = Object.keys(headers).find((each) => each.toLowerCase() === 'content-length');
-  return name === undefined ? null : Number(headers[name]);
+  const length = findHeader(headers, 'content-length');
+  return length === undefined ? null : Number(length);
+}
+
+/** A header's value, whatever its spelling. @param wanted its name in lower case */
+export function findHeader<T>(headers: Readonly<Record<string, T>>, wanted: string): T | undefined {
+  const name = Object.keys(headers).find((each) => each.toLowerCase() === wanted);
+  return name === undefined ? undefined : headers[name];
 }
 
 /** RFC 7617; UTF-8 as every server of today expects it. */

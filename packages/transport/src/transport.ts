@@ -10,7 +10,7 @@ import { createForeignAgents, type ForeignAgents } from './foreign-agents.ts';
 import { HttpConnection } from './http-connection.ts';
 import { handshakeUrl, originOf, parseUrl } from './origin.ts';
 import { bodyAfter, checkBody, isBuffered } from './request-body.ts';
-import { bodyLength, partHeaders } from './request-headers.ts';
+import { bodyLength, checkedValue, findHeader, partHeaders } from './request-headers.ts';
 import { writeTarget } from './request-target.ts';
 import { chooseRoute } from './route-choice.ts';
 import { resolveTimeouts, type Timeouts } from './timeouts.ts';
@@ -161,10 +161,13 @@ export class Transport {
     if (this.#agents.isClosed) throw attempt.closed();
     const headers = partHeaders(request.headers ?? {}, url, null, route);
     attempt.isAuthenticating = headers.showsCredentials;
+    const { proxyAuthorization } = headers;
+    const agentName = findHeader(headers.origin, 'user-agent');
+    const userAgent = agentName === undefined ? undefined : checkedValue('User-Agent', agentName);
     const plan = {
       attempt,
       origin,
-      agent: this.#agents.get(route, origin, { tls, proxyTls, proxyAuthorization: headers.proxyAuthorization }),
+      agent: this.#agents.get(route, origin, { tls, proxyTls, proxyAuthorization, userAgent }),
       method: attempt.method,
       path: `${url.pathname}${url.search}`,
       headers: headers.origin,

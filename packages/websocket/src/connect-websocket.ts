@@ -1,6 +1,5 @@
 import { formatProxy, resolveRoute } from '@cloudlane/proxy';
 import {
-  checkProxyTls,
   isRedirect,
   isSecretHeader,
   maskUrl,
@@ -41,7 +40,6 @@ import {
 export async function connectWebSocket(url: string | URL, options: WebSocketOptions = {}): Promise<RoutedWebSocket> {
   const target = parseWebSocketUrl(url);
   checkWebSocketOptions(target, options);
-  if (options.proxyTls !== undefined) checkProxyTls(options.http_proxy, 'option http_proxy');
   const { transport, maxRedirects, first, protocol } = planOf(target, options);
   let request = first;
   for (let redirects = 0; ; redirects += 1) {

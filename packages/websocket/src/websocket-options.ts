@@ -1,6 +1,7 @@
 import { InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
 import {
   checkOptionNames,
+  checkProxyTls,
   parseUrl,
   type RequestHeaders,
   type Timeouts,
@@ -86,11 +87,15 @@ const OPTION_NAMES: ReadonlySet<string> = new Set([
   ] satisfies (keyof WebSocketOptions)[]),
 ]);
 
-/** @throws InvalidOptionError naming the option that is unknown, cannot be used, or contradicts the URL */
+/** @throws InvalidOptionError naming the option that is unknown, cannot be used, or contradicts URL or proxy */
 export function checkWebSocketOptions(url: URL, options: WebSocketOptions): void {
   checkOptionNames(options, OPTION_NAMES);
   if (options.tls !== undefined && url.protocol === 'ws:')
     throw new InvalidOptionError('tls', 'has no effect on a ws:// URL; write wss://');
+  if (options.proxyTls !== undefined) {
+    if (options.http_proxy === null) throw new InvalidOptionError('proxyTls', 'has no effect, as http_proxy is null');
+    checkProxyTls(options.http_proxy, 'option http_proxy');
+  }
   const { maxRedirects = 0 } = options;
   if (!Number.isSafeInteger(maxRedirects) || maxRedirects < 0)
     throw new InvalidOptionError('maxRedirects', 'must be a whole number from 0 (none)');
