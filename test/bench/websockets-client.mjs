@@ -14,15 +14,17 @@ process.once('message', async ({ name, lab, sockets: count, messages }) => {
   const open = await CLIENTS[name](lab);
   // Loads all code, and makes what is made once.
   const first = await openAll(open, WARM_UP);
-  await echoAll(first, 2);
+  await echoAll(first, Math.min(messages, WARM_UP));
   const before = await measure();
   const startedAt = performance.now();
   const sockets = await openAll(open, count);
   const openedAt = performance.now();
   const after = await measure();
   const beganAt = performance.now();
+  const cpuBefore = process.cpuUsage();
   await echoAll(sockets, messages);
   const echoedAt = performance.now();
+  const { user, system } = process.cpuUsage(cpuBefore);
   const used = await measure();
   process.send({
     rss: (after.rss - before.rss) / count,
@@ -31,6 +33,7 @@ process.once('message', async ({ name, lab, sockets: count, messages }) => {
     usedHeap: (used.heap - before.heap) / count,
     opening: openedAt - startedAt,
     echoing: (1000 * count * messages) / (echoedAt - beganAt),
+    cpu: (user + system) / (count * messages),
   });
   // Else they could be collected before the servers have counted them.
   process.once('disconnect', () => process.exit(first.length + sockets.length > 0 ? 0 : 1));

@@ -6,7 +6,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { CLIENTS } from './websockets-clients.mjs';
 
-const [sockets, rounds, messages] = [process.argv[2] ?? 500, process.argv[3] ?? 3, process.argv[4] ?? 20].map(Number);
+const [sockets, rounds, messages] = [process.argv[2] ?? 500, process.argv[3] ?? 3, process.argv[4] ?? 50].map(Number);
 const FROM_SOURCE = `import { register } from 'node:module'; register('${new URL('../transport/from-source.mjs', import.meta.url)}');`;
 const NODE_OPTIONS = [
   '--expose-gc',
@@ -23,6 +23,7 @@ const COLUMNS = {
   usedHeap: { title: 'heap after the echoes', format: kib },
   opening: { title: 'opening all, ms', format: Math.round },
   echoing: { title: 'echoes/s', format: Math.round },
+  cpu: { title: 'CPU of an echo, µs', format: Math.round },
 };
 
 console.log(
