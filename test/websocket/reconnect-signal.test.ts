@@ -17,6 +17,16 @@ describe('a signal ends the iteration with its reason', () => {
     expect([await iterator.next(), server.origin.connectionCount]).toEqual([{ done: true, value: undefined }, 0]);
   });
 
+  test('that was aborted before: a function is not called', async () => {
+    const called: unknown[] = [];
+    const open = (signal: AbortSignal | undefined): Promise<never> => {
+      called.push(signal);
+      return Promise.reject(new Error('was called'));
+    };
+    await expect(reconnectBy(open, { signal: AbortSignal.abort(REASON) }).next()).rejects.toBe(REASON);
+    expect(called).toEqual([]);
+  });
+
   test.each(WAYS)('while a connection is opened through the proxy "%s"', async (way) => {
     const [through, transport, controller] = [await start(way), newTransport(), new AbortController()];
     const server = await origin('http', {
