@@ -9,6 +9,8 @@ import {
   withParams,
 } from '@cloudlane/session';
 import {
+  checkOptionNames,
+  closeBody,
   maskUrl,
   printAs,
   type RequestBody,
@@ -16,8 +18,9 @@ import {
   readRetryAfter,
   type TransportRequest,
   type UpgradeRequest,
+  webSocketUrl,
 } from '@cloudlane/transport';
-import { openWebSocket, protocolOf, type RoutedWebSocket } from '@cloudlane/websocket';
+import { openWebSocket, PROTOCOL_NAMES, type RoutedWebSocket } from '@cloudlane/websocket';
 import {
   type ApiResponse,
   JsonResponse,
@@ -117,29 +120,32 @@ export class Connection {
   }
 
   /**
-   * Opens a WebSocket of the API, with all that a request has: route, auth, headers, parameters, deadlines and override
-   * points (`preConnect` sees a GET of the https URL). It stays open when the connection is closed.
+   * Opens a WebSocket of the API, with all that a request has: `http_proxy`, auth, headers, parameters, deadlines and override
+   * points (`preConnect` sees a GET of the https URL). Of the environment, and of an `http_proxy` that is a map, what is for
+   * ws and wss counts. It stays open when the connection is closed, unless the session has a transport of its own.
    *
    * @throws the errors of `request`: what the provider answers instead of a WebSocket is a ProviderError. Its redirects are
    * not followed.
    */
   async openWebSocket(action: string, options: WebSocketCallOptions = {}): Promise<RoutedWebSocket> {
+    checkOptionNames(options, WEBSOCKET_NAMES);
     const { params, headers, http_proxy, signal, timeout, context = {} } = options;
     const opened: { socket: RoutedWebSocket | null } = { socket: null };
     const carry: Carry = async (wire) => {
-      const { response, socket } = await openWebSocket(this.session.transport, toUpgrade(wire), protocolOf(options));
+      const { response, socket } = await openWebSocket(this.session.transport, toUpgrade(wire), options);
+      // Who sends a request twice gets the last answer.
+      opened.socket?.terminate();
       opened.socket = socket;
       return response;
     };
     // Raw: what it may say instead is not parsed either.
     const request = { params, headers, http_proxy, signal, timeout, raw: true };
-    const http = await this.#send(action, request, context, carry);
     try {
-      if (opened.socket !== null) return opened.socket;
-      const isSuccess = await this.success(http, context);
-      throw this.#refusal(http, isSuccess ? NO_WEBSOCKET : await this.parseError(http, context));
-    } finally {
-      if (!http.bodyUsed) http.release();
+      const http = await this.#send(action, request, context, carry);
+      return await this.#handOut(http, opened.socket, context);
+    } catch (error) {
+      opened.socket?.terminate();
+      throw error;
     }
   }
 
@@ -237,6 +243,16 @@ export class Connection {
     throw this.#refusal(http, await this.parseError(http, context));
   }
 
+  async #handOut(http: HttpResponse, socket: RoutedWebSocket | null, context: CallContext): Promise<RoutedWebSocket> {
+    try {
+      if (socket !== null) return socket;
+      const isSuccess = await this.success(http, context);
+      throw this.#refusal(http, isSuccess ? NO_WEBSOCKET : await this.parseError(http, context));
+    } finally {
+      if (!http.bodyUsed) http.release();
+    }
+  }
+
   #refusal(http: HttpResponse, details: ProviderErrorDetails): ProviderError {
     return makeProviderError(details, {
       ...details,
@@ -268,8 +284,21 @@ function fieldsOf(params: URLSearchParams): QueryParams {
   return Object.fromEntries([...params.keys()].map((name) => [name, params.getAll(name)]));
 }
 
-/** What of a request holds for a handshake as well. */
+/**
+ * The handshake that a request stands for.
+ * @throws InvalidOptionError if an override point has made of it what no handshake can be
+ */
 function toUpgrade(wire: TransportRequest): UpgradeRequest {
-  const { method: _, target: __, body: ___, keepAlive: ____, onUploadProgress: _____, ...request } = wire;
-  return request;
+  const { method, url, target, body, keepAlive: _, onUploadProgress: __, ...request } = wire;
+  const isBare = method === 'GET' && target === undefined && (body === null || body === undefined);
+  if (!isBare) {
+    if (body !== null && body !== undefined) closeBody(body);
+    throw new InvalidOptionError('request', 'of a WebSocket must stay a GET without a body; leave these to requests');
+  }
+  return { ...request, url: webSocketUrl(new URL(url)) };
 }
+
+const WEBSOCKET_NAMES: ReadonlySet<string> = new Set([
+  ...PROTOCOL_NAMES,
+  ...(['params', 'headers', 'http_proxy', 'signal', 'timeout', 'context'] satisfies (keyof WebSocketCallOptions)[]),
+]);

@@ -7,10 +7,10 @@ import {
   CloudlaneError,
   type InternalAxiosRequestConfig,
   isBuffered,
-  onAbort,
   passInterceptors,
   type RequestBody,
   type TransportRequest,
+  untilAborted,
   writtenByAxios,
 } from '@cloudlane/transport';
 import { optionsOf } from './axios-options.ts';
@@ -73,7 +73,8 @@ export class AxiosPassage {
   async #outcome(axios: AxiosInstance): Promise<HttpResponse> {
     const { request, settings } = this.#passenger;
     try {
-      const response = this.#answerBehind(await this.#untilAborted(this.#pass(axios)));
+      // axios does not end a call while an interceptor takes its time.
+      const response = this.#answerBehind(await untilAborted(this.#pass(axios), this.#signal));
       this.#releaseAllBut(response);
       return response;
     } catch (error) {
@@ -156,17 +157,6 @@ export class AxiosPassage {
 
   #releaseAllBut(kept: HttpResponse | null): void {
     for (const response of this.#responses) if (response !== kept && !response.bodyUsed) response.release();
-  }
-
-  // axios does not end a call while an interceptor takes its time.
-  #untilAborted<T>(passing: Promise<T>): Promise<T> {
-    const signal = this.#signal;
-    if (signal === undefined) return passing;
-    return new Promise((resolve, reject) => {
-      const leave = onAbort(signal, () => reject(signal.reason));
-      if (signal.aborted) reject(signal.reason);
-      passing.then(resolve, reject).finally(leave);
-    });
   }
 }
 

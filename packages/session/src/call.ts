@@ -1,7 +1,8 @@
-import { formatProxy, InvalidOptionError, resolveRoute } from '@cloudlane/proxy';
+import { InvalidOptionError } from '@cloudlane/proxy';
 import {
   CloudlaneError,
   closeBody,
+  haveSameProxy,
   isRedirect,
   TransportError,
   type TransportRequest,
@@ -9,7 +10,7 @@ import {
   withoutIdentity,
 } from '@cloudlane/transport';
 import type { ResolvedBehaviour } from './behaviour.ts';
-import type { CallSettings, WireSettings } from './call-settings.ts';
+import type { CallSettings } from './call-settings.ts';
 import { failedAnswer } from './failed-answer.ts';
 import { HttpResponse } from './http-response.ts';
 import { type Patience, patienceOf, waitFor } from './patience.ts';
@@ -92,7 +93,7 @@ export class Call {
     if (!redirection.keepsBody) discard(response);
     if (!redirection.isSameOrigin) for (const name of this.#ownHeaders) next.setHeader(name, null);
     // What was meant for one proxy is not for another; an origin never sees it.
-    const isSameProxy = proxyFor(request.url, wire) === proxyFor(next.url, wire);
+    const isSameProxy = haveSameProxy(request.url, next.url, wire);
     next.setHeader(FOR_PROXY, (isSameProxy && request.header(FOR_PROXY)) || null);
     return next;
   }
@@ -278,11 +279,6 @@ const FOR_PROXY = 'Proxy-Authorization';
 
 // As many as Digest needs whose first nonce is unknown and whose second is stale.
 const MOST_TRIES = 3;
-
-function proxyFor(url: URL, settings: WireSettings): string | null {
-  const route = resolveRoute(url, settings);
-  return route.kind === 'direct' ? null : formatProxy(route.proxy);
-}
 
 /** Closes a streamed body that was refused unread, and will not be sent. */
 function discard({ request: { body }, isBodyUnsent }: HttpResponse): void {

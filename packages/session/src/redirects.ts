@@ -1,4 +1,4 @@
-import { isSecretHeader, maskUrl, resolveLocation } from '@cloudlane/transport';
+import { maskUrl, resolveLocation, survivesRedirect } from '@cloudlane/transport';
 import type { HttpResponse } from './http-response.ts';
 import type { PreparedRequest } from './prepared-request.ts';
 import { RedirectError } from './session-errors.ts';
@@ -64,10 +64,7 @@ function nextHeaders(
 ): Record<string, string> {
   const kept = Object.entries(headers).filter(([name]) => {
     const lower = name.toLowerCase();
-    if (lower === 'host') return isSameOrigin;
-    if (isOfBody(lower)) return keepsBody;
-    // Whether the proxy is still the same is for the caller to say.
-    return isSameOrigin || lower === 'proxy-authorization' || !isSecretHeader(lower);
+    return isOfBody(lower) ? keepsBody : survivesRedirect(lower, isSameOrigin);
   });
   return Object.fromEntries(kept);
 }

@@ -1,4 +1,4 @@
-import { formatProxy, type Route, type RouteExplanation } from '@cloudlane/proxy';
+import type { Route, RouteExplanation } from '@cloudlane/proxy';
 import type { ConnectionInfo } from './connection-info.ts';
 import { publishPhase } from './diagnostics.ts';
 import { translateError } from './error-translation.ts';
@@ -12,6 +12,7 @@ import {
   type TransportErrorInit,
 } from './errors.ts';
 import { maskUrl } from './masking.ts';
+import { shownProxy } from './route-choice.ts';
 import type { ResolvedTimeouts } from './timeouts.ts';
 import { Stopwatch, type Timings } from './timings.ts';
 
@@ -130,7 +131,7 @@ export class Attempt {
 
   /** `http://user:***@proxy:3128`, or null on a direct route. */
   get proxy(): string | null {
-    return this.route.kind === 'direct' ? null : formatProxy(this.route.proxy);
+    return shownProxy(this.route);
   }
 
   /** `GET https://api.example/v1 through http://user:***@proxy:3128`, for messages. */

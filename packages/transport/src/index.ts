@@ -44,18 +44,19 @@ export type { BeginRequest } from './exchange.ts';
 export type { ForeignAgents } from './foreign-agents.ts';
 export { HttpConnection, type HttpConnectionRequest, type TunnelOptions } from './http-connection.ts';
 export { HttpConnectionResponse } from './http-connection-response.ts';
-export { isRedirect, resolveLocation } from './location.ts';
+export { isRedirect, resolveLocation, survivesRedirect } from './location.ts';
 export { hasUrls, MASK, maskForm, maskHeaders, maskUrl, maskUrlsIn } from './masking.ts';
-export { onAbort } from './on-abort.ts';
+export { onAbort, untilAborted } from './on-abort.ts';
 export { handshakeUrl, parseUrl, webSocketUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
 export { readAnswerBody } from './proxy-answer.ts';
 export { checkBody, closeBody, isBuffered, type RequestBody, type UploadProgress } from './request-body.ts';
 export { basicCredentials } from './request-headers.ts';
 export { readRetryAfter } from './retry-after.ts';
+export { haveSameProxy, shownProxy } from './route-choice.ts';
 export { isSecretField, isSecretHeader } from './secret-names.ts';
 export { type LoadPackage, readSystemProxies } from './system-proxies.ts';
-export { LONGEST as LONGEST_TIMEOUT, type Timeouts } from './timeouts.ts';
+export { checkMilliseconds, type Timeouts } from './timeouts.ts';
 export { NO_TIMINGS, type Timings } from './timings.ts';
 export { type TlsOptions, withoutIdentity } from './tls.ts';
 export { sharedTransport, Transport } from './transport.ts';
@@ -66,7 +67,7 @@ export type {
   TransportRequest,
   UpgradeRequest,
 } from './transport-options.ts';
-export { checkOptionNames, checkProxyTls, refuseOption } from './transport-options.ts';
+export { checkCall, checkOptionNames, checkProxyTls, refuseOption } from './transport-options.ts';
 export { TransportResponse } from './transport-response.ts';
 export { VERSION } from './version.ts';
 

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
+import { isSecretHeader } from './secret-names.ts';
 
 /** Whether an answer names another place for what was asked (RFC 9110 §15.4). */
 export function isRedirect({
@@ -32,6 +33,14 @@ export function resolveLocation(location: string, base: URL): URL | null {
     url.password = base.password;
   }
   return url;
+}
+
+/**
+ * Whether a header, its name in lower case, goes along with a redirect: what authorizes is for its origin. Whether the proxy
+ * is still the same, for `Proxy-Authorization`, is for the caller to say.
+ */
+export function survivesRedirect(name: string, isSameOrigin: boolean): boolean {
+  return isSameOrigin || name === 'proxy-authorization' || (name !== 'host' && !isSecretHeader(name));
 }
 
 // Node reads headers as latin1. What servers send beyond ASCII is UTF-8; other bytes go back to them as they came.

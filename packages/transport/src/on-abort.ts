@@ -16,6 +16,19 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
   };
 }
 
+/**
+ * What work comes to, unless the signal is aborted before: then the signal's reason, at once. Work that does not know of the
+ * signal goes on; whoever needs what it then comes to looks after it.
+ */
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const leave = onAbort(signal, () => reject(signal.reason));
+    if (signal.aborted) reject(signal.reason);
+    work.then(resolve, reject).finally(leave);
+  });
+}
+
 function listenTo(signal: AbortSignal): Set<() => void> {
   const listeners = new Set<() => void>();
   waiting.set(signal, listeners);

@@ -1,5 +1,6 @@
 import {
   explainRoute,
+  formatProxy,
   InvalidOptionError,
   type Route,
   type RouteExplanation,
@@ -29,6 +30,21 @@ export function chooseRoute(url: URL, request: RouteSettings, options: ResolvedT
   }
   const route = adaptRoute(url, resolveRoute(url, settings), options);
   return { route, explain: () => ({ ...explainRoute(url, settings), route }) };
+}
+
+/** The proxy of a route for people, masked; null if it is direct. */
+export function shownProxy(route: Route): string | null {
+  return route.kind === 'direct' ? null : formatProxy(route.proxy);
+}
+
+/**
+ * Whether requests to two URLs go to the same proxy, or both to none.
+ * @throws InvalidProxyUrlError if one that applies cannot be used
+ */
+export function haveSameProxy(one: URL, other: URL, request: RouteSettings): boolean {
+  const { http_proxy, noProxy, env, trustEnv, system, source } = request;
+  const settings = { http_proxy, noProxy, env, trustEnv, system, source };
+  return shownProxy(resolveRoute(one, settings)) === shownProxy(resolveRoute(other, settings));
 }
 
 /**

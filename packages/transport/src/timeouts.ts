@@ -45,12 +45,15 @@ export function resolveTimeouts(timeout: number | Timeouts | undefined, base: Re
       throw new InvalidOptionError('timeout', `knows no "${name}"; write ${Object.keys(DEFAULT_TIMEOUTS).join(', ')}`);
     }
     if (value === undefined) continue;
-    if (typeof value !== 'number' || !(value >= 0 && value <= LONGEST)) {
-      throw new InvalidOptionError(`timeout.${name}`, `must be milliseconds from 0 (off) to ${LONGEST}`);
-    }
-    resolved[name as keyof Timeouts] = value;
+    resolved[name as keyof Timeouts] = checkMilliseconds(`timeout.${name}`, value);
   }
   return resolved;
+}
+
+/** @throws InvalidOptionError naming the option that is no number of milliseconds a timer can wait; 0 is taken */
+export function checkMilliseconds(option: string, value: unknown): number {
+  if (typeof value === 'number' && value >= 0 && value <= LONGEST) return value;
+  throw new InvalidOptionError(option, `must be milliseconds from 0 (off) to ${LONGEST}`);
 }
 
 /** Calls `expire` once after `milliseconds`, unless the returned function is called first. 0: never. */

@@ -1,14 +1,17 @@
-import { InvalidOptionError } from '@cloudlane/proxy';
-import { LONGEST_TIMEOUT } from '@cloudlane/transport';
+import { checkMilliseconds } from '@cloudlane/transport';
 
 /** How long to wait before trying again: longer each time, and at random, so that not all come back at once. */
 export interface BackOffOptions {
   /** The longest wait before the first retry, in milliseconds; it doubles with each. @defaultValue 1_000 */
   readonly initialDelay?: number | undefined;
-  /** The longest wait of all, in milliseconds. @defaultValue 60_000 */
+  /** The longest wait of all, in milliseconds, one that was asked for (`Retry-After`) included. @defaultValue 60_000 */
   readonly maxDelay?: number | undefined;
 }
 
+/** Milliseconds. */
+export const MAX_DELAY = 60_000;
+
+/** The pause before the nth retry, in milliseconds. */
 export type BackOff = (retry: number) => number;
 
 /**
@@ -19,16 +22,11 @@ export type BackOff = (retry: number) => number;
  * @throws InvalidOptionError if a delay is not a number of milliseconds
  */
 export function createBackOff(
-  { initialDelay = 1_000, maxDelay = 60_000 }: BackOffOptions,
+  { initialDelay = 1_000, maxDelay = MAX_DELAY }: BackOffOptions,
   random: () => number = Math.random,
 ): BackOff {
-  checkDelay('initialDelay', initialDelay);
-  checkDelay('maxDelay', maxDelay);
-  return (retry) => random() * Math.min(maxDelay, initialDelay * 2 ** (retry - 1));
-}
-
-/** @throws InvalidOptionError naming the option that is no number of milliseconds a timer can wait */
-export function checkDelay(name: string, value: unknown): void {
-  if (typeof value === 'number' && value >= 0 && value <= LONGEST_TIMEOUT) return;
-  throw new InvalidOptionError(name, `must be milliseconds from 0 to ${LONGEST_TIMEOUT}`);
+  checkMilliseconds('initialDelay', initialDelay);
+  checkMilliseconds('maxDelay', maxDelay);
+  // The longest delay has been passed long before the exponent's limit.
+  return (retry) => random() * Math.min(maxDelay, initialDelay * 2 ** Math.min(retry - 1, 32));
 }

@@ -1,12 +1,12 @@
-import { formatProxy, resolveRoute } from '@cloudlane/proxy';
 import {
+  handshakeUrl,
+  haveSameProxy,
   isRedirect,
-  isSecretHeader,
   maskUrl,
   type RequestHeaders,
   resolveLocation,
   sharedTransport,
-  type Transport,
+  survivesRedirect,
   type TransportResponse,
   type UpgradeRequest,
   VERSION,
@@ -15,14 +15,9 @@ import {
 } from '@cloudlane/transport';
 import { openWebSocket } from './open-websocket.ts';
 import type { RoutedWebSocket } from './routed-websocket.ts';
+import { checkWebSocketOptions, parseWebSocketUrl } from './websocket-checks.ts';
 import { redirectRefusalOf, refusalOf } from './websocket-errors.ts';
-import {
-  checkWebSocketOptions,
-  type ProtocolOptions,
-  parseWebSocketUrl,
-  protocolOf,
-  type WebSocketOptions,
-} from './websocket-options.ts';
+import type { WebSocketOptions } from './websocket-options.ts';
 
 /**
  * Opens a WebSocket by the route that is chosen for it exactly as for a request, and resolves with it once it is
@@ -40,10 +35,10 @@ import {
 export async function connectWebSocket(url: string | URL, options: WebSocketOptions = {}): Promise<RoutedWebSocket> {
   const target = parseWebSocketUrl(url);
   checkWebSocketOptions(target, options);
-  const { transport, maxRedirects, first, protocol } = planOf(target, options);
-  let request = first;
+  const { transport = sharedTransport(), maxRedirects = MOST_REDIRECTS } = options;
+  let request = firstRequest(target, options);
   for (let redirects = 0; ; redirects += 1) {
-    const { response, socket } = await openWebSocket(transport, request, protocol);
+    const { response, socket } = await openWebSocket(transport, request, options);
     if (socket !== null) return socket;
     try {
       if (maxRedirects === 0 || !isRedirect(response)) throw await refusalOf(response);
@@ -60,25 +55,15 @@ export async function connectWebSocket(url: string | URL, options: WebSocketOpti
 
 const MOST_REDIRECTS = 10;
 
-interface Plan {
-  readonly transport: Transport;
-  readonly maxRedirects: number;
-  readonly first: UpgradeRequest;
-  readonly protocol: ProtocolOptions;
-}
-
-/** What goes to whom. */
-function planOf(url: URL, options: WebSocketOptions): Plan {
-  const { transport = sharedTransport(), maxRedirects = MOST_REDIRECTS } = options;
+function firstRequest(url: URL, options: WebSocketOptions): UpgradeRequest {
   const { http_proxy, noProxy, env, trustEnv, system, tls, proxyTls, timeout, signal } = options;
-  const first = {
+  return {
     url,
     headers: withUserAgent(options.headers),
     ...{ http_proxy, noProxy, env, trustEnv, system },
     ...{ tls, proxyTls, timeout, signal },
     startedAt: performance.now(),
   };
-  return { transport, maxRedirects, first, protocol: protocolOf(options) };
 }
 
 function withUserAgent(headers: WebSocketOptions['headers'] = {}): RequestHeaders {
@@ -97,29 +82,23 @@ async function follow(response: TransportResponse, request: UpgradeRequest): Pro
   const url = targetOf(response, current);
   if (typeof url === 'string') throw await redirectRefusalOf(response, url);
   response.body.destroy();
-  const isSameProxy = proxyFor(url, request) === proxyFor(current, request);
   const isSameOrigin = url.origin === current.origin;
-  const headers = Object.entries(request.headers ?? {}).filter(([name]) => {
-    const lower = name.toLowerCase();
-    if (lower === 'proxy-authorization') return isSameProxy;
-    return isSameOrigin || (lower !== 'host' && !isSecretHeader(lower));
-  });
+  const keeps = (name: string): boolean =>
+    name === 'proxy-authorization' ? haveSameProxy(url, current, request) : survivesRedirect(name, isSameOrigin);
+  const headers = Object.entries(request.headers ?? {}).filter(([name]) => keeps(name.toLowerCase()));
   const tls = isSameOrigin ? request.tls : withoutIdentity(request.tls);
   return { ...request, url, headers: Object.fromEntries(headers), tls };
 }
 
 /** Where a redirect leads, or why it must not be followed. */
 function targetOf({ headers }: TransportResponse, current: URL): URL | string {
-  const location = resolveLocation(headers.location ?? '', current);
+  // Servers write http and https; ws and wss are the same places.
+  const text = (headers.location ?? '').replace(/^ws(?=s?:)/i, 'http');
+  const location = resolveLocation(text, handshakeUrl(current));
   if (location === null) return 'it leads to something that is no URL';
-  const url = /^https?:$/.test(location.protocol) ? webSocketUrl(location) : location;
-  if (url.protocol !== 'ws:' && url.protocol !== 'wss:') return `it leads to ${url.protocol}, which is no WebSocket's`;
+  if (!/^https?:$/.test(location.protocol)) return `it leads to ${location.protocol}, which is no WebSocket's`;
+  const url = webSocketUrl(location);
   if (url.protocol === 'ws:' && current.protocol === 'wss:') return `it leads from wss to ${maskUrl(url)}, without TLS`;
   url.hash = '';
   return url;
-}
-
-function proxyFor(url: URL, { http_proxy, noProxy, env, trustEnv, system }: UpgradeRequest): string | null {
-  const route = resolveRoute(url, { http_proxy, noProxy, env, trustEnv, system });
-  return route.kind === 'direct' ? null : formatProxy(route.proxy);
 }

@@ -3,6 +3,7 @@ export { connectWebSocket } from './connect-websocket.ts';
 export type { KeepAliveOptions } from './keep-alive.ts';
 export { type Handshake, openWebSocket } from './open-websocket.ts';
 export {
+  type Decision,
   type OpenConnection,
   type ReconnectFailure,
   type ReconnectOptions,
@@ -10,5 +11,5 @@ export {
 } from './reconnect-websocket.ts';
 export type { RoutedWebSocket } from './routed-websocket.ts';
 export { isTransient } from './transience.ts';
-export { WebSocketRedirectError, WebSocketUpgradeError } from './websocket-errors.ts';
-export { type ProtocolOptions, protocolOf, type WebSocketOptions } from './websocket-options.ts';
+export { type UpgradeAnswer, WebSocketRedirectError, WebSocketUpgradeError } from './websocket-errors.ts';
+export { PROTOCOL_NAMES, type ProtocolOptions, type WebSocketOptions } from './websocket-options.ts';

@@ -1,12 +1,9 @@
-import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
-import { InvalidOptionError } from '@cloudlane/proxy';
 import {
   type BeginRequest,
   handshakeUrl,
   ProtocolError,
   parseUrl,
-  type RequestHeaders,
   type Timeouts,
   type Transport,
   type TransportResponse,
@@ -14,15 +11,11 @@ import {
   webSocketUrl,
 } from '@cloudlane/transport';
 import type { ClientOptions } from 'ws';
-import { loadWebSocketClass, type OpeningWebSocket, type RoutedWebSocket } from './routed-websocket.ts';
+import type { Received } from './keep-alive.ts';
+import { loadWebSocketClass, markOpened, type RoutedWebSocket } from './routed-websocket.ts';
+import { checkHandshakeHeaders, checkProtocolOptions } from './websocket-checks.ts';
 import { describeHandshake, factsOf } from './websocket-errors.ts';
-import {
-  checkProtocolOptions,
-  OPEN_TIMEOUT,
-  type ProtocolOptions,
-  protocolList,
-  protocolOf,
-} from './websocket-options.ts';
+import { OPEN_TIMEOUT, type ProtocolOptions, protocolList, protocolOf } from './websocket-options.ts';
 
 /** One handshake: the origin's answer to it, and the WebSocket if that is 101. */
 export interface Handshake {
@@ -44,18 +37,19 @@ export async function openWebSocket(
   options: ProtocolOptions = {},
 ): Promise<Handshake> {
   checkProtocolOptions(options);
-  checkHeaders(request.headers);
-  const { begin, begun } = await prepareHandshake(request.url, options);
+  checkHandshakeHeaders(request.headers);
+  const handshake = await prepareHandshake(request.url, options);
   const timeout = openingTimeout(request.timeout, transport);
-  const response = await transport.upgrade({ ...request, ...(timeout !== undefined && { timeout }) }, begin);
-  const { socket, wire } = begun();
+  const asked = { ...request, ...(timeout !== undefined && { timeout }) };
+  const response = await transport.upgrade(asked, handshake.begin);
   if (response.status !== 101) return { response, socket: null };
-  if (socket.readyState !== socket.OPEN) {
-    const [error]: Error[] = await once(socket, 'error');
-    const what = `${describeHandshake(response)}: the answer is not that of a WebSocket: ${error?.message}`;
-    throw new ProtocolError(what, { ...factsOf(response), cause: error });
+  const { socket, wire, isOpen } = handshake.begun();
+  if (!isOpen) throw await faultOf(handshake.begun(), response);
+  markOpened(socket, response, bytesOf(wire), options);
+  if (request.signal?.aborted) {
+    socket.terminate();
+    throw request.signal.reason;
   }
-  socket.opened(response, () => bytesRead(wire), options);
   return { response, socket };
 }
 
@@ -63,12 +57,6 @@ interface PreparedHandshake {
   /** For the transport: begins the request. */
   readonly begin: BeginRequest;
   readonly begun: () => BegunHandshake;
-}
-
-/** The WebSocket whose request was begun, and once it is open what carries it. */
-interface BegunHandshake {
-  readonly socket: OpeningWebSocket;
-  readonly wire: Duplex | null;
 }
 
 async function prepareHandshake(from: string | URL, options: ProtocolOptions): Promise<PreparedHandshake> {
@@ -81,43 +69,71 @@ async function prepareHandshake(from: string | URL, options: ProtocolOptions): P
   let begun: BegunHandshake | null = null;
   return {
     begin: (given) => {
-      const requests: ReturnType<BeginRequest>[] = [];
-      const finishRequest = (request: ReturnType<BeginRequest>): unknown => requests.push(request);
+      const requests: ClientRequest[] = [];
+      const finishRequest = (request: ClientRequest): unknown => requests.push(request);
       // ws hands on to Node what its types do not know.
       const asked = { ...own, ...(given as ClientOptions), finishRequest };
       const socket = new SocketClass(url, protocolList(protocols), asked);
-      // The transport gives it to who asked.
-      socket.on('unexpected-response', () => {});
       const request = made(requests[0]);
-      begun = { socket, wire: null };
-      request.once('upgrade', (_response, wire) => {
-        begun = { socket, wire };
-      });
+      begun = new BegunHandshake(socket, request);
       return request;
     },
     begun: () => made(begun),
   };
 }
 
-// A socket's; a Duplex of a client that stands in for the network need not count.
-function bytesRead(wire: Duplex | null): number {
-  return wire !== null && 'bytesRead' in wire && typeof wire.bytesRead === 'number' ? wire.bytesRead : 0;
-}
+type ClientRequest = ReturnType<BeginRequest>;
 
 function made<T>(value: T | null | undefined): T {
   if (value === null || value === undefined) throw new TypeError('ws has begun no request');
   return value;
 }
 
-// ws writes these itself; another spelling of one would be a second header.
-function checkHeaders(headers: RequestHeaders = {}): void {
-  for (const name of Object.keys(headers)) {
-    const lower = name.toLowerCase();
-    if (lower === 'sec-websocket-protocol')
-      throw new InvalidOptionError(`headers.${name}`, 'belongs to the handshake; write the option protocols');
-    if (lower === 'connection' || lower === 'upgrade' || lower.startsWith('sec-websocket-'))
-      throw new InvalidOptionError(`headers.${name}`, 'belongs to the handshake; leave it out');
+/** A WebSocket whose request was begun, and how far it has got. */
+class BegunHandshake {
+  readonly socket: RoutedWebSocket;
+  /** What carries it, once protocols are switched. */
+  wire: Duplex | null = null;
+  /** Whether ws took the answer for that of a WebSocket; the other end may have closed it since. */
+  isOpen = false;
+  /** Why it did not. */
+  error: Error | null = null;
+
+  constructor(socket: RoutedWebSocket, request: ClientRequest) {
+    this.socket = socket;
+    const note = (error: Error): void => {
+      this.error = error;
+    };
+    socket.on('unexpected-response', leaveIt).on('error', note);
+    socket.once('open', () => {
+      this.isOpen = true;
+      // From then on errors are for who has the socket.
+      socket.off('error', note);
+    });
+    request.once('upgrade', (_response, wire) => {
+      this.wire = wire;
+    });
   }
+}
+
+// The transport gives it to who asked. Not a closure: it lives as long as the socket, and so would the request.
+function leaveIt(): void {}
+
+/** What is wrong with a 101 that is not a WebSocket's. */
+async function faultOf(begun: BegunHandshake, response: TransportResponse): Promise<ProtocolError> {
+  const { socket, wire } = begun;
+  // ws tells of it when it has closed the connection.
+  if (wire !== null && !wire.closed) await new Promise((resolve) => wire.once('close', resolve));
+  const { error } = begun;
+  const why = error?.message ?? 'it came without switching protocols';
+  socket.terminate();
+  const what = `${describeHandshake(response)}: the answer is not that of a WebSocket: ${why}`;
+  return new ProtocolError(what, { ...factsOf(response), ...(error !== null && { cause: error }) });
+}
+
+/** What a connection has received; none counts where a client stands in for the network. */
+function bytesOf(wire: Duplex | null): Received {
+  return () => (wire !== null && 'bytesRead' in wire && typeof wire.bytesRead === 'number' ? wire.bytesRead : 0);
 }
 
 function openingTimeout(timeout: UpgradeRequest['timeout'], transport: Transport): number | Timeouts | undefined {

@@ -1,18 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { InvalidOptionError } from '@cloudlane/proxy';
-import { checkOptionNames, LONGEST_TIMEOUT, onAbort } from '@cloudlane/transport';
-import { type BackOff, type BackOffOptions, checkDelay, createBackOff } from './back-off.ts';
+import { checkCall, checkMilliseconds, checkOptionNames, onAbort, untilAborted } from '@cloudlane/transport';
+import { type BackOff, type BackOffOptions, createBackOff, MAX_DELAY } from './back-off.ts';
 import { connectWebSocket } from './connect-websocket.ts';
 import type { RoutedWebSocket } from './routed-websocket.ts';
 import { isTransient, requestedDelay } from './transience.ts';
-import { checkWebSocketOptions, parseWebSocketUrl, type WebSocketOptions } from './websocket-options.ts';
+import { checkWebSocketOptions, parseWebSocketUrl } from './websocket-checks.ts';
+import type { WebSocketOptions } from './websocket-options.ts';
 
 /** A connection that could not be opened. */
 export interface ReconnectFailure {
   readonly error: unknown;
   /** How many have failed in a row, this one included. */
   readonly failures: number;
-  /** Milliseconds that would be waited before the next one. */
+  /** Milliseconds that would be waited before the next one; no less than it was asked to, up to `maxDelay`. */
   readonly delay: number;
   /** Whether it would be tried again. */
   readonly isTransient: boolean;
@@ -20,7 +21,10 @@ export interface ReconnectFailure {
 
 /** When and how often a WebSocket is opened again. */
 export interface ReconnectOptions extends BackOffOptions {
-  /** How many failures in a row end it, with the last one's error. @defaultValue Infinity */
+  /**
+   * How many openings that fail in a row end it, with the last one's error. One that succeeds begins the count anew, however
+   * short it lasts. @defaultValue Infinity
+   */
   readonly maxFailures?: number | undefined;
   /**
    * Milliseconds that a connection must have been open for the next wait to be a first one again: so that an origin which
@@ -41,9 +45,9 @@ export type Decision = boolean | number | undefined;
 
 /**
  * Opens one connection. Called for each, so that its URL can go on where the last one ended, and its token be fresh.
- * @param signal that of the options
+ * @param signal aborted when the iteration ends
  */
-export type OpenConnection = (signal: AbortSignal | undefined) => Promise<RoutedWebSocket>;
+export type OpenConnection = (signal: AbortSignal) => Promise<RoutedWebSocket>;
 
 /**
  * Connections to one place, one after the other: as soon as the loop asks for the next, the last one is closed, and a
@@ -52,7 +56,7 @@ export type OpenConnection = (signal: AbortSignal | undefined) => Promise<Routed
  *
  * ```ts
  * for await (const socket of reconnectWebSocket('wss://api.example/logs')) {
- *   for await (const [data] of on(socket, 'message', { close: ['close'] })) console.log(String(data));
+ *   for await (const message of socket) console.log(String(message));
  * }
  * ```
  *
@@ -72,53 +76,97 @@ export function reconnectWebSocket(
   target: string | URL | OpenConnection,
   options: WebSocketOptions & ReconnectOptions = {},
 ): AsyncGenerator<RoutedWebSocket, void, undefined> {
-  const { initialDelay, maxDelay, maxFailures = Number.POSITIVE_INFINITY, stableAfter = 10_000, ...rest } = options;
-  const { onFailure, ...others } = rest;
+  const { initialDelay, maxDelay = MAX_DELAY, stableAfter = 10_000, ...rest } = options;
+  const { maxFailures = Number.POSITIVE_INFINITY, onFailure, ...others } = rest;
   const backOff = createBackOff({ initialDelay, maxDelay });
-  checkDelay('stableAfter', stableAfter);
+  checkMilliseconds('stableAfter', stableAfter);
   if (!(maxFailures >= 1)) throw new InvalidOptionError('maxFailures', 'must be a number from 1');
+  const left = new AbortController();
   const { signal } = others;
-  return iterate({ open: openerOf(target, others), backOff, maxFailures, stableAfter, onFailure, signal });
+  const open = openerOf(target, others);
+  const ended = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
+  const plan = { open, backOff, maxDelay, maxFailures, stableAfter, onFailure, signal, ended };
+  const connections = untilLeft(iterate(plan), left.signal);
+  const end = connections.return.bind(connections);
+  // While it waits, a generator does not hear that it is to end.
+  connections.return = (value) => {
+    left.abort();
+    return end(value);
+  };
+  return connections;
 }
 
 interface Plan {
   readonly open: OpenConnection;
   readonly backOff: BackOff;
+  readonly maxDelay: number;
   readonly maxFailures: number;
   readonly stableAfter: number;
   readonly onFailure: ReconnectOptions['onFailure'];
   readonly signal: AbortSignal | undefined;
+  /** Aborted with the signal, and when the consumer leaves. */
+  readonly ended: AbortSignal;
 }
 
 function openerOf(target: string | URL | OpenConnection, options: WebSocketOptions): OpenConnection {
   if (typeof target === 'function') {
     checkOptionNames(options, new Set(['signal']));
+    checkCall(options);
     return target;
   }
   checkWebSocketOptions(parseWebSocketUrl(target), options);
-  return () => connectWebSocket(target, options);
+  return (signal) => connectWebSocket(target, { ...options, signal });
+}
+
+/** The same, but its end by the consumer's will is no error. */
+async function* untilLeft<T>(items: AsyncGenerator<T, void, undefined>, left: AbortSignal): AsyncGenerator<T, void> {
+  try {
+    yield* items;
+  } catch (error) {
+    if (!left.aborted || error !== left.reason) throw error;
+  }
 }
 
 async function* iterate(plan: Plan): AsyncGenerator<RoutedWebSocket, void, undefined> {
-  const { backOff, stableAfter, signal } = plan;
+  const { backOff, stableAfter, signal, ended } = plan;
   let retry = 0;
   for (let failures = 0; ; ) {
-    signal?.throwIfAborted();
-    let socket: RoutedWebSocket;
-    try {
-      socket = await plan.open(signal);
-    } catch (error) {
-      signal?.throwIfAborted();
+    const opened = await tryOpen(plan);
+    if (opened instanceof Failure) {
       failures += 1;
       retry += 1;
-      await pause(await judge(error, failures, backOff(retry), plan), signal);
-      continue;
+      await pause(await judge(opened.error, failures, backOff(retry), plan), ended);
+    } else {
+      failures = 0;
+      const openedAt = performance.now();
+      yield* handOut(opened, signal);
+      retry = performance.now() - openedAt >= stableAfter ? 1 : retry + 1;
+      await pause(backOff(retry), ended);
     }
-    failures = 0;
-    const openedAt = performance.now();
-    yield* handOut(socket, signal);
-    retry = performance.now() - openedAt >= stableAfter ? 1 : retry + 1;
-    await pause(backOff(retry), signal);
+  }
+}
+
+class Failure {
+  readonly error: unknown;
+
+  constructor(error: unknown) {
+    this.error = error;
+  }
+}
+
+async function tryOpen({ open, ended }: Plan): Promise<RoutedWebSocket | Failure> {
+  ended.throwIfAborted();
+  const opening = (async () => await open(ended))();
+  try {
+    return await untilAborted(opening, ended);
+  } catch (error) {
+    // One that comes too late has nobody.
+    opening.then(
+      (socket) => socket.terminate(),
+      () => {},
+    );
+    ended.throwIfAborted();
+    return new Failure(error);
   }
 }
 
@@ -126,8 +174,7 @@ async function* iterate(plan: Plan): AsyncGenerator<RoutedWebSocket, void, undef
 async function* handOut(socket: RoutedWebSocket, signal: AbortSignal | undefined): AsyncGenerator<RoutedWebSocket> {
   const leave = onAbort(signal, () => socket.terminate());
   try {
-    if (signal?.aborted) socket.terminate();
-    else yield socket;
+    yield socket;
   } finally {
     leave();
     await finish(socket);
@@ -139,23 +186,22 @@ async function judge(
   error: unknown,
   failures: number,
   backOff: number,
-  { maxFailures, onFailure }: Plan,
+  { maxFailures, maxDelay, onFailure, ended }: Plan,
 ): Promise<number> {
   const failure = {
     error,
     failures,
-    delay: Math.min(Math.max(backOff, requestedDelay(error)), LONGEST_TIMEOUT),
+    delay: Math.min(Math.max(backOff, requestedDelay(error)), maxDelay),
     isTransient: isTransient(error),
   };
-  const decision = (await onFailure?.(failure)) ?? failure.isTransient;
+  const asked = (async () => await onFailure?.(failure))();
+  const decision = (await untilAborted(asked, ended)) ?? failure.isTransient;
   if (decision === false || failures >= maxFailures) throw error;
-  if (decision === true) return failure.delay;
-  checkDelay('onFailure', decision);
-  return decision;
+  return decision === true ? failure.delay : checkMilliseconds('onFailure', decision);
 }
 
-async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  await delay(milliseconds, undefined, { signal }).catch(() => signal?.throwIfAborted());
+async function pause(milliseconds: number, ended: AbortSignal): Promise<void> {
+  await delay(milliseconds, undefined, { signal: ended }).catch(() => ended.throwIfAborted());
 }
 
 /** Closes it properly; an origin that does not answer to that is not waited for. */
@@ -163,6 +209,8 @@ async function finish(socket: RoutedWebSocket): Promise<void> {
   if (socket.readyState === socket.CLOSED) return;
   const timer = setTimeout(() => socket.terminate(), MOST_CLOSING);
   const closed = new Promise((resolve) => socket.once('close', resolve));
+  // Of a paused one the answer would not be read.
+  socket.resume();
   socket.close();
   await closed;
   clearTimeout(timer);

@@ -4,23 +4,30 @@ import {
   maskUrl,
   NO_TIMINGS,
   printAs,
+  shownProxy,
   TimeoutError,
   type Timings,
   type TransportResponse,
 } from '@cloudlane/transport';
 import type { ClientOptions, WebSocket } from 'ws';
+import { HeldEvents } from './held-events.ts';
 import { type KeepAliveOptions, keepAlive, type Received } from './keep-alive.ts';
-import { proxyOf } from './websocket-errors.ts';
 
 /**
  * A WebSocket of the library `ws`, and how it came about.
  *
  * It is connected when it is handed out, so that messages may have come before anybody listens. They are kept until
- * somebody does, also between two listeners: `await once(socket, 'message')`, time and again, gets them all. When more
- * than 64 KiB wait, the connection is paused; nothing is read then, not even pings, until somebody listens. `error` and
- * `close` wait in the same way: an error that nobody listens to does not end the process.
+ * somebody does, also between two listeners: `await once(socket, 'message')`, time and again, gets them all. `error` and
+ * `close` are kept in the same way (an error that nobody listens to does not end the process), but do not wait for messages
+ * that nobody listens to. When more than 64 KiB wait, the connection is held back: nothing is read then, not even pings,
+ * until somebody listens. If messages were never listened to, but `close` is, they are dropped instead, with the warning
+ * `CLOUDLANE_UNREAD_MESSAGES`.
+ *
+ * `for await (const message of socket)` gives every message, text as a string and other data as a Buffer, and holds the
+ * origin back while the loop is busy. It ends when the WebSocket is closed, see `closeCode`, and fails with its error.
+ * Leaving the loop leaves the WebSocket open.
  */
-export interface RoutedWebSocket extends WebSocket {
+export interface RoutedWebSocket extends WebSocket, AsyncIterable<string | Buffer> {
   /** The route it was opened over. */
   readonly route: Route;
   /** Why it takes that route. */
@@ -31,34 +38,18 @@ export interface RoutedWebSocket extends WebSocket {
   readonly connection: ConnectionInfo | null;
   /** Of the origin's answer to the handshake, names in lower case. */
   readonly headers: TransportResponse['headers'];
+  /** Why it was closed (RFC 6455 §7.4), 1006 if the connection broke; null until then. */
+  readonly closeCode: number | null;
+  /** What the other end said to that; null until then. */
+  readonly closeReason: string | null;
 }
 
 /** The class of them. */
 export interface RoutedWebSocketClass {
-  new (url: URL, protocols: string[], options: ClientOptions): OpeningWebSocket;
+  new (url: URL, protocols: string[], options: ClientOptions): RoutedWebSocket;
 }
 
-/** A WebSocket that is to be told how it came about, once it is open. */
-export interface OpeningWebSocket extends RoutedWebSocket {
-  opened(response: TransportResponse, received: Received, options: KeepAliveOptions): void;
-}
-
-/** Bytes of messages that wait for a listener before the connection is paused. */
-const MOST_HELD = 64 * 1024;
-
-/** What waits until somebody listens. */
-const HELD: ReadonlySet<string | symbol> = new Set(['message', 'error', 'close']);
-
-let loaded: Promise<RoutedWebSocketClass> | null = null;
-
-/** Makes the class of `ws`, which is loaded when it is first needed. */
-export function loadWebSocketClass(): Promise<RoutedWebSocketClass> {
-  loaded ??= import('ws').then(({ WebSocket: Base }) => makeClass(Base));
-  return loaded;
-}
-
-type HeldEvent = [event: string | symbol, args: unknown[]];
-
+/** How a WebSocket came about. */
 type Facts = Pick<RoutedWebSocket, 'route' | 'timings' | 'connection' | 'headers'> & Pick<TransportResponse, 'explain'>;
 
 const NOT_OPEN: Facts = {
@@ -69,148 +60,206 @@ const NOT_OPEN: Facts = {
   headers: {},
 };
 
+const facts = new WeakMap<WebSocket, Facts>();
+const stopPings = new WeakMap<WebSocket, () => void>();
+
+/** Notes how a WebSocket came about, and keeps it alive from now on. */
+export function markOpened(
+  socket: RoutedWebSocket,
+  // Not kept itself: it leads to the request.
+  { route, explain, timings, connection, headers }: TransportResponse,
+  received: Received,
+  options: KeepAliveOptions,
+): void {
+  facts.set(socket, { route, explain, timings, connection, headers });
+  if (socket.readyState === socket.OPEN) stopPings.set(socket, keepAlive(socket, received, options, giveUpOn(socket)));
+}
+
 const STATES = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'] as const;
 
+let loaded: Promise<RoutedWebSocketClass> | null = null;
+
+/** Makes the class of `ws`, which is loaded when it is first needed. */
+export function loadWebSocketClass(): Promise<RoutedWebSocketClass> {
+  loaded ??= import('ws').then(({ WebSocket: Base }) => makeClass(Base));
+  return loaded;
+}
+
 function makeClass(Base: typeof WebSocket): RoutedWebSocketClass {
-  class RoutedWebSocket extends Base implements OpeningWebSocket {
-    #facts: Facts = NOT_OPEN;
-    #stopPings: () => void = () => {};
-    #held: HeldEvent[] = [];
-    #heldBytes = 0;
-    #isFlushing = false;
-    /** Whether it is paused because too much waits. */
-    #isHeldBack = false;
+  class RoutedWebSocket extends Base implements RoutedWebSocketShape {
+    #isPausedByUser = false;
+    #end: readonly [code: number, reason: Buffer] | null = null;
+    readonly #held: HeldEvents;
 
     constructor(url: URL, protocols: string[], options: ClientOptions) {
       super(url, protocols, options);
-      this.on('newListener', (event) => {
-        if (this.#held.length > 0 && HELD.has(event)) this.#flushSoon();
+      this.#held = new HeldEvents({
+        listenerCount: (event) => this.listenerCount(event),
+        tell: (event, args) => void super.emit(event, ...args),
+        isPausedByUser: () => this.#isPausedByUser,
+        holdBack: (isHeldBack) => this.#holdBack(isHeldBack),
       });
+      this.#hook();
     }
 
     get route(): Route {
-      return this.#facts.route;
+      return factsOf(this).route;
     }
 
     get explanation(): RouteExplanation {
-      return this.#facts.explain();
+      return factsOf(this).explain();
     }
 
     get timings(): Timings {
-      return this.#facts.timings;
+      return factsOf(this).timings;
     }
 
     get connection(): ConnectionInfo | null {
-      return this.#facts.connection;
+      return factsOf(this).connection;
     }
 
     get headers(): TransportResponse['headers'] {
-      return this.#facts.headers;
+      return factsOf(this).headers;
     }
 
-    // Not the answer itself, which leads to the request.
-    opened(response: TransportResponse, received: Received, options: KeepAliveOptions): void {
-      const { route, explain, timings, connection, headers } = response;
-      this.#facts = { route, explain, timings, connection, headers };
-      this.#stopPings = keepAlive(this, received, options, (milliseconds) => this.#giveUp(milliseconds));
+    get closeCode(): number | null {
+      return this.#end?.[0] ?? null;
+    }
+
+    get closeReason(): string | null {
+      return this.#end?.[1].toString() ?? null;
+    }
+
+    async *[Symbol.asyncIterator](): AsyncGenerator<string | Buffer, void, undefined> {
+      for (;;) {
+        const message = this.#held.takeMessage() ?? (await this.#nextMessage());
+        if (message === null) return;
+        const [data, isBinary] = message;
+        const bytes = await toBuffer(data);
+        yield isBinary ? bytes : bytes.toString();
+      }
     }
 
     override emit(event: string | symbol, ...args: unknown[]): boolean {
-      if (event === 'close') this.#stopPings();
-      if (!HELD.has(event) || (!this.#isFlushing && this.listenerCount(event) > 0)) return super.emit(event, ...args);
-      this.#held.push([event, args]);
-      if (event === 'message') this.#hold(weightOf(args[0]));
-      return true;
+      if (event === 'close') this.#noteEnd(args);
+      return this.#held.keep(event, args) || super.emit(event, ...args);
+    }
+
+    override removeAllListeners(event?: string | symbol): this {
+      super.removeAllListeners(event);
+      if (event === undefined || event === 'newListener') this.#hook();
+      return this;
+    }
+
+    override pause(): void {
+      this.#isPausedByUser = true;
+      super.pause();
+    }
+
+    override resume(): void {
+      this.#isPausedByUser = false;
+      super.resume();
+      this.#held.flushSoon();
     }
 
     override close(code?: number, reason?: string | Buffer): void {
       super.close(code, reason);
       // The other end's part of the closing handshake must be read.
-      this.#release();
+      this.#held.release();
     }
 
-    #giveUp(milliseconds: number): void {
-      const { route, explain } = this.#facts;
-      const error = new TimeoutError(
-        `${describe(this)}: nothing moved for ${milliseconds} ms after a ping (pingTimeout)`,
-        {
-          phase: 'body',
-          hop: 'origin',
-          proxy: proxyOf(route),
-          url: maskUrl(new URL(this.url)),
-          hasConnectedToProxy: route.kind !== 'direct',
-          route,
-          explain,
-          deadline: 'pingTimeout',
-          milliseconds,
-        },
-      );
-      this.emit('error', error);
-      this.terminate();
+    override toString(): string {
+      return `<WebSocket ${describe(this)}, ${STATES[this.readyState]}>`;
     }
 
-    #hold(bytes: number): void {
-      this.#heldBytes += bytes;
-      if (this.#heldBytes < MOST_HELD || this.isPaused || this.readyState !== Base.OPEN) return;
-      this.#isHeldBack = true;
-      this.pause();
+    toJSON(): Record<string, unknown> {
+      const { readyState, route, closeCode } = this;
+      return { url: maskUrl(new URL(this.url)), state: STATES[readyState], route, closeCode };
     }
 
-    #release(): void {
-      if (!this.#isHeldBack) return;
-      this.#isHeldBack = false;
-      this.resume();
+    #hook(): void {
+      this.on('newListener', (event) => this.#held.heard(event));
     }
 
-    // In a later step, so that all listeners that are added together get what waits.
-    #flushSoon(): void {
-      if (this.#isFlushing) return;
-      this.#isFlushing = true;
-      process.nextTick(() => this.#flush());
+    #holdBack(isHeldBack: boolean): void {
+      if (this.#isPausedByUser) return;
+      if (!isHeldBack) super.resume();
+      else if (this.readyState === Base.OPEN) super.pause();
     }
 
-    /** Tells what waits, in its order, as far as anybody listens; what nobody listens to goes on waiting. */
-    #flush(): void {
-      try {
-        for (let next = this.#takeHeard(); next !== undefined; next = this.#takeHeard()) {
-          const [event, args] = next;
-          if (event === 'message') this.#heldBytes -= weightOf(args[0]);
-          super.emit(event, ...args);
-        }
-        if (this.#heldBytes < MOST_HELD) this.#release();
-      } finally {
-        this.#isFlushing = false;
-        // A listener has thrown.
-        if (this.#held.some(([event]) => this.listenerCount(event) > 0)) this.#flushSoon();
-      }
+    #noteEnd([code, reason]: unknown[]): void {
+      this.#end = [Number(code), Buffer.isBuffer(reason) ? reason : Buffer.alloc(0)];
+      stopPings.get(this)?.();
     }
 
-    #takeHeard(): HeldEvent | undefined {
-      const index = this.#held.findIndex(([event]) => this.listenerCount(event) > 0);
-      return index === -1 ? undefined : this.#held.splice(index, 1)[0];
+    /** The next message that comes; null once there will be none. */
+    #nextMessage(): Promise<unknown[] | null> {
+      if (this.#end !== null && this.#held.isEmpty) return Promise.resolve(null);
+      return new Promise((resolve, reject) => {
+        const leave = (): void => {
+          this.off('message', onMessage).off('error', onError).off('close', onClose);
+        };
+        const onMessage = (...message: unknown[]): void => {
+          leave();
+          resolve(message);
+        };
+        const onError = (error: Error): void => {
+          leave();
+          reject(error);
+        };
+        const onClose = (): void => {
+          leave();
+          resolve(null);
+        };
+        this.on('message', onMessage).on('error', onError).on('close', onClose);
+      });
     }
 
     static {
-      printAs<RoutedWebSocket>(
-        RoutedWebSocket.prototype,
-        (socket) => `<WebSocket ${describe(socket)}, ${STATES[socket.readyState]}>`,
-      );
+      printAs<RoutedWebSocket>(RoutedWebSocket.prototype, String);
     }
   }
   return RoutedWebSocket;
 }
 
+type RoutedWebSocketShape = Omit<RoutedWebSocket, keyof WebSocket>;
+
+/** Whatever `binaryType` has made of a message. */
+async function toBuffer(data: unknown): Promise<Buffer> {
+  if (Buffer.isBuffer(data)) return data;
+  if (Array.isArray(data)) return Buffer.concat(data.filter((part) => Buffer.isBuffer(part)));
+  if (data instanceof Blob) return Buffer.from(await data.arrayBuffer());
+  if (data instanceof ArrayBuffer) return Buffer.from(data);
+  throw new TypeError('a message is of no known kind');
+}
+
+function factsOf(socket: WebSocket): Facts {
+  return facts.get(socket) ?? NOT_OPEN;
+}
+
+/** What is done with one that is dead. */
+function giveUpOn(socket: RoutedWebSocket): (milliseconds: number) => void {
+  return (milliseconds) => {
+    const { route, explain } = factsOf(socket);
+    const what = `${describe(socket)}: nothing moved for ${milliseconds} ms after a ping (pingTimeout)`;
+    const error = new TimeoutError(what, {
+      phase: 'body',
+      hop: 'origin',
+      proxy: shownProxy(route),
+      url: maskUrl(new URL(socket.url)),
+      hasConnectedToProxy: route.kind !== 'direct',
+      route,
+      explain,
+      deadline: 'pingTimeout',
+      milliseconds,
+    });
+    socket.emit('error', error);
+    socket.terminate();
+  };
+}
+
 /** `wss://api.example/console through http://user:***@proxy:3128`, for people. */
-function describe({ url, route }: RoutedWebSocket): string {
-  const proxy = proxyOf(route);
+function describe({ url, route }: Pick<RoutedWebSocket, 'url' | 'route'>): string {
+  const proxy = shownProxy(route);
   return `${maskUrl(new URL(url))}${proxy === null ? '' : ` through ${proxy}`}`;
 }
-
-/** What a message that waits costs, in bytes. */
-function weightOf(data: unknown): number {
-  if (Array.isArray(data)) return data.reduce((sum: number, part: unknown) => sum + weightOf(part), 0);
-  return HELD_MESSAGE + (Buffer.isBuffer(data) || data instanceof ArrayBuffer ? data.byteLength : 0);
-}
-
-/** Bytes that a message takes besides its content, about. */
-const HELD_MESSAGE = 128;

@@ -1,8 +1,8 @@
-import { formatProxy, type Route } from '@cloudlane/proxy';
 import {
   maskUrl,
   readAnswerBody,
   readRetryAfter,
+  shownProxy,
   TransportError,
   type TransportErrorInit,
   type TransportResponse,
@@ -70,7 +70,7 @@ export function factsOf(response: TransportResponse): TransportErrorInit {
   return {
     phase: 'response',
     hop: 'origin',
-    proxy: proxyOf(response.route),
+    proxy: shownProxy(response.route),
     url: maskUrl(url),
     hasConnectedToProxy: route.kind !== 'direct',
     route,
@@ -81,13 +81,8 @@ export function factsOf(response: TransportResponse): TransportErrorInit {
 
 /** `GET wss://api.example/console through http://user:***@proxy:3128`, for messages. */
 export function describeHandshake(response: TransportResponse): string {
-  const proxy = proxyOf(response.route);
+  const proxy = shownProxy(response.route);
   return `GET ${maskUrl(response.url)}${proxy === null ? '' : ` through ${proxy}`}`;
-}
-
-/** The proxy of a route, masked. */
-export function proxyOf(route: Route): string | null {
-  return route.kind === 'direct' ? null : formatProxy(route.proxy);
 }
 
 async function answerOf({ status, statusText, headers, body }: TransportResponse): Promise<UpgradeAnswer> {

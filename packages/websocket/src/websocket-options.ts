@@ -1,15 +1,6 @@
-import { InvalidOptionError, type RouteSettings } from '@cloudlane/proxy';
-import {
-  checkOptionNames,
-  checkProxyTls,
-  parseUrl,
-  type RequestHeaders,
-  type Timeouts,
-  type TlsOptions,
-  type Transport,
-} from '@cloudlane/transport';
+import type { RouteSettings } from '@cloudlane/proxy';
+import type { RequestHeaders, Timeouts, TlsOptions, Transport } from '@cloudlane/transport';
 import type { ClientOptions } from 'ws';
-import { checkDelay } from './back-off.ts';
 import type { KeepAliveOptions } from './keep-alive.ts';
 
 /** How the protocol is spoken once the way is open. */
@@ -57,7 +48,7 @@ export interface WebSocketOptions extends Omit<RouteSettings, 'source'>, Protoco
 /** Milliseconds for the whole opening, where nobody says otherwise. */
 export const OPEN_TIMEOUT = 30_000;
 
-const PROTOCOL_NAMES: readonly (keyof ProtocolOptions)[] = [
+export const PROTOCOL_NAMES: readonly (keyof ProtocolOptions)[] = [
   'protocols',
   'perMessageDeflate',
   'maxPayload',
@@ -68,77 +59,6 @@ const PROTOCOL_NAMES: readonly (keyof ProtocolOptions)[] = [
   'pingInterval',
   'pingTimeout',
 ];
-
-const OPTION_NAMES: ReadonlySet<string> = new Set([
-  ...PROTOCOL_NAMES,
-  ...([
-    'http_proxy',
-    'noProxy',
-    'env',
-    'trustEnv',
-    'system',
-    'headers',
-    'tls',
-    'proxyTls',
-    'timeout',
-    'signal',
-    'maxRedirects',
-    'transport',
-  ] satisfies (keyof WebSocketOptions)[]),
-]);
-
-/** @throws InvalidOptionError naming the option that is unknown, cannot be used, or contradicts URL or proxy */
-export function checkWebSocketOptions(url: URL, options: WebSocketOptions): void {
-  checkOptionNames(options, OPTION_NAMES);
-  if (options.tls !== undefined && url.protocol === 'ws:')
-    throw new InvalidOptionError('tls', 'has no effect on a ws:// URL; write wss://');
-  if (options.proxyTls !== undefined) {
-    if (options.http_proxy === null) throw new InvalidOptionError('proxyTls', 'has no effect, as http_proxy is null');
-    checkProxyTls(options.http_proxy, 'option http_proxy');
-  }
-  const { maxRedirects = 0 } = options;
-  if (!Number.isSafeInteger(maxRedirects) || maxRedirects < 0)
-    throw new InvalidOptionError('maxRedirects', 'must be a whole number from 0 (none)');
-}
-
-/**
- * The ws or wss URL of a WebSocket. http and https stand for them.
- * @throws InvalidOptionError if it is none
- */
-export function parseWebSocketUrl(value: string | URL): URL {
-  const url = new URL(parseUrl(value));
-  if (url.protocol === 'http:' || url.protocol === 'https:') return parseWebSocketUrl(url.href.replace(/^http/, 'ws'));
-  if (url.protocol !== 'ws:' && url.protocol !== 'wss:')
-    throw new InvalidOptionError('url', `${url.protocol}// is no WebSocket's; write a ws:// or wss:// URL`);
-  // RFC 6455 §3.
-  if (url.hash !== '')
-    throw new InvalidOptionError('url', 'has a fragment, which a WebSocket cannot have; leave out #…');
-  return url;
-}
-
-/** @throws InvalidOptionError naming the option that cannot be used; `ws` would say so too late, or not at all */
-export function checkProtocolOptions(options: ProtocolOptions): void {
-  const names = protocolList(options.protocols);
-  const isToken = (name: unknown): boolean => typeof name === 'string' && /^[!#$%&'*+\-.\w^`|~]+$/.test(name);
-  if (!names.every(isToken) || new Set(names).size < names.length)
-    throw new InvalidOptionError('protocols', 'must be names without spaces or commas, each of them once');
-  const { maxPayload } = options;
-  if (maxPayload !== undefined && !(Number.isSafeInteger(maxPayload) && maxPayload >= 0))
-    throw new InvalidOptionError('maxPayload', 'must be a whole number of bytes from 0 (any)');
-  for (const name of ['closeTimeout', 'pingInterval', 'pingTimeout'] as const)
-    if (options[name] !== undefined) checkDelay(name, options[name]);
-  for (const name of ['autoPong', 'skipUTF8Validation', 'allowSynchronousEvents'] as const) {
-    const value: unknown = options[name];
-    if (value !== undefined && typeof value !== 'boolean') throw new InvalidOptionError(name, 'must be true or false');
-  }
-  const { perMessageDeflate }: { readonly perMessageDeflate?: unknown } = options;
-  if (
-    perMessageDeflate !== undefined &&
-    typeof perMessageDeflate !== 'boolean' &&
-    typeof perMessageDeflate !== 'object'
-  )
-    throw new InvalidOptionError('perMessageDeflate', 'must be true, false, or the options of it that ws describes');
-}
 
 /** Those of the protocol that are given, of options that may be more. */
 export function protocolOf(options: ProtocolOptions): ProtocolOptions {
