@@ -1,5 +1,4 @@
 // #region log-stream
-import { on } from 'node:events';
 import { type ReconnectOptions, reconnectWebSocket } from '@cloudlane/websocket';
 import { ExampleConnection } from './own-driver.ts';
 
@@ -16,16 +15,12 @@ export class ExampleLogs extends ExampleConnection {
     let last = since;
     const open = (signal?: AbortSignal) => this.openWebSocket('/logs', { params: { service, since: last }, signal });
     for await (const socket of reconnectWebSocket(open, options)) {
-      let isOver = false;
-      socket.once('close', (code) => {
-        isOver = code === 1000;
-      });
-      for await (const [data] of on(socket, 'message', { close: ['close'] })) {
-        const entry: LogEntry = JSON.parse(String(data));
+      for await (const message of socket) {
+        const entry: LogEntry = JSON.parse(String(message));
         last = entry.sequence;
         yield entry;
       }
-      if (isOver) return;
+      if (socket.closeCode === 1000) return;
     }
   }
 }

@@ -7,6 +7,7 @@ import {
   resolveLocation,
   sharedTransport,
   survivesRedirect,
+  type Transport,
   type TransportResponse,
   type UpgradeRequest,
   VERSION,
@@ -44,7 +45,7 @@ export async function connectWebSocket(url: string | URL, options: WebSocketOpti
       if (maxRedirects === 0 || !isRedirect(response)) throw await refusalOf(response);
       if (redirects === maxRedirects)
         throw await redirectRefusalOf(response, 'it is one more than maxRedirects allows');
-      request = await follow(response, request);
+      request = await follow(response, request, transport);
     } catch (error) {
       // An answer that was cut short by the abort is none.
       options.signal?.throwIfAborted();
@@ -77,7 +78,11 @@ function withUserAgent(headers: WebSocketOptions['headers'] = {}): RequestHeader
  * for the origin it was meant for; once a redirect has left that, it is gone.
  * @throws WebSocketRedirectError if it must not be followed
  */
-async function follow(response: TransportResponse, request: UpgradeRequest): Promise<UpgradeRequest> {
+async function follow(
+  response: TransportResponse,
+  request: UpgradeRequest,
+  transport: Transport,
+): Promise<UpgradeRequest> {
   const current = new URL(request.url);
   const url = targetOf(response, current);
   if (typeof url === 'string') throw await redirectRefusalOf(response, url);
@@ -86,7 +91,7 @@ async function follow(response: TransportResponse, request: UpgradeRequest): Pro
   const keeps = (name: string): boolean =>
     name === 'proxy-authorization' ? haveSameProxy(url, current, request) : survivesRedirect(name, isSameOrigin);
   const headers = Object.entries(request.headers ?? {}).filter(([name]) => keeps(name.toLowerCase()));
-  const tls = isSameOrigin ? request.tls : withoutIdentity(request.tls);
+  const tls = isSameOrigin ? request.tls : withoutIdentity(request.tls ?? transport.tls);
   return { ...request, url, headers: Object.fromEntries(headers), tls };
 }
 

@@ -94,7 +94,9 @@ const HANDSHAKE_HEADERS: ReadonlySet<string> = new Set([
 
 /** @throws InvalidOptionError naming the option that cannot be used; `ws` would say so too late, or not at all */
 export function checkProtocolOptions(options: ProtocolOptions): void {
-  const names = protocolList(options.protocols);
+  const { protocols, perMessageDeflate }: { readonly [K in keyof ProtocolOptions]: unknown } = options;
+  const isList = protocols === undefined || typeof protocols === 'string' || Array.isArray(protocols);
+  const names = isList ? protocolList(options.protocols) : [protocols];
   const isToken = (name: unknown): boolean => typeof name === 'string' && /^[!#$%&'*+\-.\w^`|~]+$/.test(name);
   if (!names.every(isToken) || new Set(names).size < names.length)
     throw new InvalidOptionError('protocols', 'must be names without spaces or commas, each of them once');
@@ -107,11 +109,10 @@ export function checkProtocolOptions(options: ProtocolOptions): void {
     const value: unknown = options[name];
     if (value !== undefined && typeof value !== 'boolean') throw new InvalidOptionError(name, 'must be true or false');
   }
-  const { perMessageDeflate }: { readonly perMessageDeflate?: unknown } = options;
   if (
     perMessageDeflate !== undefined &&
     typeof perMessageDeflate !== 'boolean' &&
-    typeof perMessageDeflate !== 'object'
+    (typeof perMessageDeflate !== 'object' || perMessageDeflate === null)
   )
     throw new InvalidOptionError('perMessageDeflate', 'must be true, false, or the options of it that ws describes');
 }
