@@ -81,6 +81,19 @@ describe('a connection that the loop has done with is closed', () => {
     expect(told).toEqual(['1 opened', '1 closed 1005']);
   });
 
+  test('though the loop has paused it: the origin’s answer is read', async () => {
+    const { server, told } = await startLog();
+    const transport = newTransport();
+    const iterator = reconnect(server.url, { transport });
+    const socket = await nextOf(iterator);
+    socket.pause();
+    const closed = once(socket, 'close');
+    await iterator.return();
+    expect((await closed)[0]).toBe(1005);
+    await expectNothingLeft(transport, server.origin);
+    expect(told).toEqual(['1 opened', '1 closed 1005']);
+  });
+
   test('though an origin never answers to that: then by force', async () => {
     const [came, transport] = [[] as Buffer[], newTransport()];
     const silent = await startEcho('ws', {
@@ -127,31 +140,27 @@ test('messages that come before the loop listens are not lost', async () => {
   expect(seen).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9']);
 });
 
-test('a function opens each connection: it gets the signal, and goes on where the last one ended', async () => {
+test('a function opens each connection, and goes on where the last one ended; its signal is aborted with the loop’s end', async () => {
   const server = await startEcho('ws', {
     onSocket: (client, { url = '' }) => {
       const since = Number(new URL(url, 'ws://origin.example').searchParams.get('since'));
       client.send(String(since + 1));
     },
   });
-  const { signal } = new AbortController();
   const transport = newTransport();
-  const signals: unknown[] = [];
+  const signals: AbortSignal[] = [];
   let last = 0;
-  const open = (given: AbortSignal | undefined): Promise<RoutedWebSocket> => {
-    signals.push(given);
-    return connectWebSocket(`${server.url}/?since=${last}`, {
-      transport,
-      http_proxy: null,
-      ...(given && { signal: given }),
-    });
+  const open = (signal: AbortSignal): Promise<RoutedWebSocket> => {
+    signals.push(signal);
+    return connectWebSocket(`${server.url}/?since=${last}`, { transport, http_proxy: null, signal });
   };
-  for await (const socket of reconnectBy(open, { signal })) {
+  for await (const socket of reconnectBy(open)) {
+    expect(signals.map(({ aborted }) => aborted)).toEqual(signals.map(() => false));
     last = Number(await nextMessage(socket));
     if (last === 4) break;
   }
   expect(server.origin.requests.map(({ target }) => target)).toEqual([0, 1, 2, 3].map((since) => `/?since=${since}`));
-  expect(signals).toEqual([signal, signal, signal, signal]);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true, true, true, true]);
   await expectNothingLeft(transport, server.origin);
 });
 
