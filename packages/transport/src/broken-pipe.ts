@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 
 /** Milliseconds to wait for an answer on a connection that takes no more bytes. */
 const GRACE = 1_000;
@@ -42,10 +42,26 @@ export function outliveBrokenPipe<S extends Socket>(socket: S): S {
       };
       write.apply(socket, [...args, settle] as never[]);
     };
-  socket._write = guard(socket._write);
-  if (socket._writev) socket._writev = guard(socket._writev);
+  const { _write: write, _writev: writev } = socket;
+  socket._write = guard(write);
+  if (writev) socket._writev = guard(writev);
+  undoings.set(socket, () => {
+    socket._write = write;
+    if (writev) socket._writev = writev;
+  });
   return socket;
 }
+
+/** Ends that for a connection that has left HTTP: for the socket, and those below it. */
+export function breakAsUsual(socket: Socket): void {
+  // Node's name for what TLS runs over.
+  for (let each: unknown = socket; each instanceof Socket; each = Reflect.get(each, '_parent')) {
+    undoings.get(each)?.();
+    undoings.delete(each);
+  }
+}
+
+const undoings = new WeakMap<Socket, () => void>();
 
 function codeOf(error: Error): string {
   return 'code' in error ? String(error.code) : '';

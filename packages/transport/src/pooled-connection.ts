@@ -45,7 +45,8 @@ export class PooledConnection {
   request: ClientRequest | null = null;
   /** The try that uses it now. */
   attempt: Attempt | null = null;
-  readonly dialling: AbortController = new AbortController();
+  /** Ends its dial; null once that is over. */
+  dialling: AbortController | null = null;
   /** Called when it is gone. */
   onRemoved: () => void = () => {};
 
@@ -59,6 +60,11 @@ export class PooledConnection {
 
   /** Whether this end closed it. */
   isSpoiled = false;
+
+  startDial(): AbortController {
+    this.dialling = new AbortController();
+    return this.dialling;
+  }
 
   readonly spoil = (): void => {
     this.isSpoiled = true;

@@ -1,5 +1,6 @@
 import type { ClientRequest } from 'node:http';
 import type { Attempt } from './attempt.ts';
+import { breakAsUsual } from './broken-pipe.ts';
 import type { ConnectionInfo } from './connection-info.ts';
 import type { Dial, Dialled } from './dial.ts';
 import type { ConnectionRegister, Job, Lane, LaneKey, PooledConnection } from './pooled-connection.ts';
@@ -98,9 +99,10 @@ export class SocketPool {
     const lane = this.#lane(key);
     const connection = this.#create(lane);
     connection.attempt = attempt;
+    const { signal } = connection.startDial();
     try {
-      this.#adopt(connection, await dial(attempt, connection.dialling.signal));
-      connection.dialling.signal.throwIfAborted();
+      this.#adopt(connection, await dial(attempt, signal));
+      signal.throwIfAborted();
     } catch (error) {
       connection.spoil();
       this.#remove(connection);
@@ -112,7 +114,7 @@ export class SocketPool {
 
   /** Gives up what is being dialled. */
   abandon(reason: unknown): void {
-    for (const { dialled, dialling } of this.#connections) if (dialled === null) dialling.abort(reason);
+    for (const { dialled, dialling } of this.#connections) if (dialled === null) dialling?.abort(reason);
   }
 
   /** From now on keeps idle connections for a moment only, until the next request comes. */
@@ -148,10 +150,10 @@ export class SocketPool {
   }
 
   #end(connection: PooledConnection): Promise<void> {
-    const { attempt, dialled } = connection;
+    const { attempt, dialled, dialling } = connection;
     const closed = attempt?.closed();
     attempt?.stop(closed);
-    if (dialled === null) connection.dialling.abort(closed);
+    if (dialled === null) dialling?.abort(closed);
     return new Promise((resolve) => {
       const { onRemoved } = connection;
       // Whoever closed it before waits for the same.
@@ -183,15 +185,14 @@ export class SocketPool {
     const connection = this.#create(lane);
     connection.request = request;
     connection.attempt = attempt;
-    const unhook = onDestroy(request, (error) =>
-      connection.dialling.abort(error ?? new Error('the request was destroyed')),
-    );
-    dial(attempt, connection.dialling.signal).then(
+    const dialling = connection.startDial();
+    const unhook = onDestroy(request, (error) => dialling.abort(error ?? new Error('the request was destroyed')));
+    dial(attempt, dialling.signal).then(
       (dialled) => {
         unhook();
         this.#adopt(connection, dialled);
         // A reply that comes in the moment of the abort: the socket must not outlive its request unnoticed.
-        if (connection.dialling.signal.aborted || this.#isClosed) {
+        if (dialling.signal.aborted || this.#isClosed) {
           dialled.socket.destroy();
           return failRequest(request, attempt);
         }
@@ -208,6 +209,7 @@ export class SocketPool {
 
   #adopt(connection: PooledConnection, dialled: Dialled): void {
     connection.dialled = dialled;
+    connection.dialling = null;
     const { socket } = dialled;
     // Before anybody listens, so that nothing is lost which the origin says.
     socket.pause().on('data', connection.hear);
@@ -306,10 +308,12 @@ export class SocketPool {
   /** It speaks another protocol from now on: what a client of others has asked for is that client's. */
   #upgrade(connection: PooledConnection): void {
     connection.dialled?.socket.off('data', connection.hear);
-    if (connection.attempt?.isForeign !== false) return void this.#remove(connection);
-    connection.state = 'UPGRADED';
+    const isForeign = connection.attempt?.isForeign !== false;
     connection.request = null;
     connection.attempt = null;
+    if (isForeign) return void this.#remove(connection);
+    if (connection.dialled !== null) breakAsUsual(connection.dialled.socket);
+    connection.state = 'UPGRADED';
     this.#vacate(connection.lane);
   }
 
