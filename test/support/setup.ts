@@ -1,8 +1,6 @@
 // Runs in every test file before its tests.
 import diagnostics from 'node:diagnostics_channel';
 import { setImmediate } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { afterAll, afterEach } from '@jest/globals';
 import { scrubProxyVariables } from './environment.ts';
 import { settleWarnings } from './hygiene.ts';
@@ -32,12 +30,11 @@ afterAll(async () => {
 // An answer that was lost with its body unread warns of it when it is collected: here, not at some chance moment.
 afterAll(async () => {
   if (!served) return;
-  setFlagsFromString('--expose-gc');
-  const collect: () => void = runInNewContext('gc');
+  const { collectGarbage } = await import('./garbage.ts');
   // What the last test held is let go of only after it; what finalizers say comes a turn later.
   for (let turn = 0; turn < 2; turn += 1) {
     await setImmediate();
-    collect();
+    collectGarbage();
     await setImmediate();
   }
 });
