@@ -80,7 +80,10 @@ export function reconnectWebSocket(
   const { maxFailures = Number.POSITIVE_INFINITY, onFailure, ...others } = rest;
   const backOff = createBackOff({ initialDelay, maxDelay });
   checkMilliseconds('stableAfter', stableAfter);
-  if (!(maxFailures >= 1)) throw new InvalidOptionError('maxFailures', 'must be a number from 1');
+  if (typeof maxFailures !== 'number' || !(maxFailures >= 1))
+    throw new InvalidOptionError('maxFailures', 'must be a number from 1');
+  if (onFailure !== undefined && typeof onFailure !== 'function')
+    throw new InvalidOptionError('onFailure', 'must be a function');
   const left = new AbortController();
   const { signal } = others;
   const open = openerOf(target, others);

@@ -5,7 +5,6 @@ import {
   ResetError,
   SocksError,
   TimeoutError,
-  TransportError,
 } from '@cloudlane/transport';
 
 /**
@@ -18,10 +17,10 @@ import {
 export function isTransient(error: unknown): boolean {
   if (!(error instanceof CloudlaneError)) return false;
   if (error instanceof SocksError) return error.code === 'ERR_SOCKS' && !FINAL.has(error.replyCode);
+  if ('retryable' in error && error.retryable === true) return true;
   const status = statusOf(error);
   if (status !== null) return status >= 500 || status === 429;
-  if (!(error instanceof TransportError)) return false;
-  return NETWORK.some((Class) => error instanceof Class) || error.retryable;
+  return NETWORK.some((Class) => error instanceof Class);
 }
 
 const NETWORK = [ConnectError, ProxyConnectError, ResetError, TimeoutError] as const;

@@ -1,4 +1,4 @@
-import { checkHttpProxy, InvalidOptionError } from '@cloudlane/proxy';
+import { checkHttpProxy, InvalidOptionError, resolveRoute } from '@cloudlane/proxy';
 import {
   checkCall,
   checkMilliseconds,
@@ -41,6 +41,8 @@ export function checkWebSocketOptions(url: URL, options: WebSocketOptions): void
     throw new InvalidOptionError('transport', 'must be a Transport');
   checkHandshakeHeaders(headers);
   checkHttpProxy(http_proxy, 'option http_proxy');
+  const { noProxy, env, trustEnv, system } = options;
+  resolveRoute(url, { http_proxy, noProxy, env, trustEnv, system });
   checkCall({ signal });
   (transport ?? sharedTransport()).check({ tls, proxyTls, timeout });
   if (tls !== undefined && url.protocol === 'ws:')
