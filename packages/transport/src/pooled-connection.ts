@@ -61,6 +61,7 @@ export class PooledConnection {
   /** Whether this end closed it. */
   isSpoiled = false;
 
+  /** What ends the dial that begins now. */
   startDial(): AbortController {
     this.dialling = new AbortController();
     return this.dialling;
