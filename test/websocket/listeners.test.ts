@@ -202,6 +202,15 @@ describe('more than 64 KiB that nobody listens to', () => {
     await closed();
   });
 
+  test('do not undo the pause() of who takes them out one by one', async () => {
+    const { socket } = await start();
+    socket.pause();
+    const messages = socket[Symbol.asyncIterator]();
+    // What had come before it was held back: at least as much as is held.
+    for (let index = 0; index < 4; index += 1) expect((await messages.next()).done).toBe(false);
+    expect(socket.isPaused).toBe(true);
+  });
+
   test.each<[string, (socket: RoutedWebSocket) => void]>([
     [
       'before that',
@@ -228,7 +237,19 @@ describe('more than 64 KiB that nobody listens to', () => {
   });
 });
 
-test('who has paused the WebSocket gets nothing until it is resumed', async () => {
+test('who has paused the WebSocket gets nothing of what waits until it is resumed', async () => {
+  const { socket } = await held(say('one', 'two'));
+  socket.pause();
+  const heard: string[] = [];
+  socket.on('message', (data) => void heard.push(String(data)));
+  await passed(socket.url.replace(/\/$/, ''));
+  expect(heard).toEqual([]);
+  socket.resume();
+  await until(() => heard.length > 1);
+  expect(heard).toEqual(['one', 'two']);
+});
+
+test('who has paused the WebSocket gets nothing that comes until it is resumed', async () => {
   const { socket, client } = await held(() => {});
   socket.pause();
   const heard: string[] = [];
