@@ -183,6 +183,14 @@ describe('more than 64 KiB that nobody listens to', () => {
     expect(all.split(/x+/).slice(0, -1)).toEqual(NUMBERS);
   });
 
+  // Before the next one: the warning is given once.
+  test('are no reason for a warning to who closes it and waits for the end', async () => {
+    const { socket, closed } = await start();
+    socket.close();
+    await once(socket, 'close');
+    await closed();
+  });
+
   test('are dropped with a warning for who listens to the close alone, which comes', async () => {
     expectWarning('CLOUDLANE_UNREAD_MESSAGES', "listens to 'close', but not to 'message'");
     const { socket, client, closed } = await start();

@@ -5,6 +5,7 @@ export interface EventHost {
   tell(event: string | symbol, args: unknown[]): void;
   /** Whether its user has paused it, and wants no messages. */
   isPausedByUser(): boolean;
+  isOpen(): boolean;
   /** Has the connection read no more, or again. */
   holdBack(isHeldBack: boolean): void;
 }
@@ -109,6 +110,8 @@ export class HeldEvents {
   }
 
   #overflow(): void {
+    // Of one that is being closed the rest is read, up to the other end's part of it.
+    if (!this.#host.isOpen()) return;
     // Who waits for the end alone must get it: it stands behind what would not be read.
     if (!this.#hasReader && this.#host.listenerCount('close') > 0) this.#drop();
     else if (!this.#isHeldBack) {

@@ -97,6 +97,7 @@ function makeClass(Base: typeof WebSocket): RoutedWebSocketClass {
         listenerCount: (event) => this.listenerCount(event),
         tell: (event, args) => void super.emit(event, ...args),
         isPausedByUser: () => this.#isPausedByUser,
+        isOpen: () => this.readyState === Base.OPEN,
         holdBack: (isHeldBack) => this.#holdBack(isHeldBack),
       });
       this.#hook();
@@ -183,8 +184,8 @@ function makeClass(Base: typeof WebSocket): RoutedWebSocketClass {
 
     #holdBack(isHeldBack: boolean): void {
       if (this.#isPausedByUser) return;
-      if (!isHeldBack) super.resume();
-      else if (this.readyState === Base.OPEN) super.pause();
+      if (isHeldBack) super.pause();
+      else super.resume();
     }
 
     #noteEnd([code, reason]: unknown[]): void {
