@@ -3,7 +3,7 @@ import { on, once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { RoutedWebSocket } from '@cloudlane/websocket';
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { createWebSocketStream, type WebSocket } from 'ws';
 import { expectWarning } from '../support/hygiene.ts';
 import { PROCESS_TIMEOUT, runScript } from '../transport/child-process.ts';
@@ -181,18 +181,6 @@ describe('more than 64 KiB that nobody listens to', () => {
     const all = heard.join('') + (await text(createWebSocketStream(socket)));
     expect(all.length).toBe(MUCH * BIG.length + NUMBERS.join('').length);
     expect(all.split(/x+/).slice(0, -1)).toEqual(NUMBERS);
-  });
-
-  // Before the next one: the warning is given once.
-  test('are no reason for a warning to who closes it and waits for the end', async () => {
-    const { socket, closed } = await start();
-    const warned = jest.fn();
-    process.on('warning', warned);
-    socket.close();
-    await once(socket, 'close');
-    await closed();
-    process.off('warning', warned);
-    expect(warned).not.toHaveBeenCalled();
   });
 
   test('are dropped with a warning for who listens to the close alone, which comes', async () => {
