@@ -1,5 +1,5 @@
 // One client of tunnels.mjs, in a process of its own: opens its tunnels and sends what each of them takes, in bytes.
-import { setTimeout as sleep } from 'node:timers/promises';
+import { measure } from './memory.mjs';
 import { CLIENTS } from './tunnel-clients.mjs';
 
 const WARM_UP = 10;
@@ -18,14 +18,4 @@ process.on('disconnect', () => process.exit());
 
 function open(get, name, count) {
   return Promise.all(Array.from({ length: count }, () => get(`/${name}/${count}`)));
-}
-
-async function measure() {
-  // What was in flight is let go, and collected in several rounds.
-  for (let round = 0; round < 5; round += 1) {
-    await sleep(20);
-    globalThis.gc();
-  }
-  const { rss, heapUsed } = process.memoryUsage();
-  return { rss, heap: heapUsed };
 }

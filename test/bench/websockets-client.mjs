@@ -1,7 +1,7 @@
 // One client of websockets.mjs, in a process of its own: opens its sockets, has messages echoed, and sends what each
 // socket takes, in bytes, and how fast it was.
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { measure } from './memory.mjs';
 import { CLIENTS } from './websockets-clients.mjs';
 
 const WARM_UP = 10;
@@ -55,14 +55,4 @@ function echoAll(sockets, messages) {
       }
     }),
   );
-}
-
-async function measure() {
-  // What was in flight is let go, and collected in several rounds.
-  for (let round = 0; round < 5; round += 1) {
-    await sleep(20);
-    globalThis.gc();
-  }
-  const { rss, heapUsed } = process.memoryUsage();
-  return { rss, heap: heapUsed };
 }

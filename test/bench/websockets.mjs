@@ -2,18 +2,10 @@
 // wss through an https proxy with a password, TLS within TLS; all clients in turn, each in a fresh process with fresh
 // servers in another. Each opens its sockets, then has so many messages echoed on every one of them, all sockets at once.
 // Ratios hold, absolute figures don't.
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
+import { answerOf, end, median, start } from './processes.mjs';
 import { CLIENTS } from './websockets-clients.mjs';
 
 const [sockets, rounds, messages] = [process.argv[2] ?? 500, process.argv[3] ?? 3, process.argv[4] ?? 50].map(Number);
-const FROM_SOURCE = `import { register } from 'node:module'; register('${new URL('../transport/from-source.mjs', import.meta.url)}');`;
-const NODE_OPTIONS = [
-  '--expose-gc',
-  '--disable-warning=ExperimentalWarning',
-  '--import',
-  `data:text/javascript,${encodeURIComponent(FROM_SOURCE)}`,
-];
 
 const kib = (bytes) => (bytes / 1024).toFixed(1);
 const COLUMNS = {
@@ -55,34 +47,12 @@ async function run(name, compressed) {
     if (seen.compressed !== (compressed ? seen.open : 0)) throw new Error(`${name} compressed ${seen.compressed}`);
     return taken;
   } finally {
-    for (const child of [client, servers]) if (child.connected) child.disconnect();
-    for (const child of [client, servers]) if (child.exitCode === null) await once(child, 'exit');
-  }
-}
-
-function start(file) {
-  return fork(new URL(file, import.meta.url), { execArgv: NODE_OPTIONS });
-}
-
-async function answerOf(child) {
-  const died = new AbortController();
-  const onExit = () => died.abort(new Error(`${child.spawnargs.at(-1)} has ended`));
-  child.once('exit', onExit);
-  try {
-    const [message] = await once(child, 'message', { signal: died.signal });
-    return message;
-  } finally {
-    child.off('exit', onExit);
+    await end(client, servers);
   }
 }
 
 function mediansOf(runs) {
   return Object.fromEntries(Object.keys(COLUMNS).map((key) => [key, median(runs.map((each) => each[key]))]));
-}
-
-function median(values) {
-  const sorted = values.sort((one, other) => one - other);
-  return sorted[Math.floor(sorted.length / 2)];
 }
 
 function printTable(measured) {
