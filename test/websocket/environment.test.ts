@@ -3,7 +3,7 @@ import { type LabAnyProxy, startAnyProxy } from '@cloudlane/testing';
 import { describe, expect, test } from '@jest/globals';
 import { use } from '../support/resources.ts';
 import { PROCESS_TIMEOUT, runScript } from '../transport/child-process.ts';
-import { ca, certificate, newTransport, proxy } from '../transport/lab.ts';
+import { ca, certificate, newTransport, proxy, trusting } from '../transport/lab.ts';
 import {
   closeOf,
   connect,
@@ -162,7 +162,9 @@ describe.each(named)('$name:', ({ rows }) => {
     const proxies = await startProxies(Object.values(env));
     const given = Object.fromEntries(Object.entries(env).map(([name, value]) => [name, filled(value, proxies, echo)]));
     const transport = newTransport();
-    const socket = await connect(echo.urlFor(host), { transport, env: given });
+    // Node 22.23.3 refuses any certificate for ::1.
+    const tls = host === '[::1]' && scheme === 'wss' ? { ...trusting.tls, servername: 'localhost' } : undefined;
+    const socket = await connect(echo.urlFor(host), { transport, env: given, tls });
     expect(await echoOf(socket, 'größe')).toBe('größe');
     expect(socket.explanation.source).toBe(source);
     const target = `${host}:${echo.origin.port}`;
