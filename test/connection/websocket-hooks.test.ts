@@ -143,7 +143,7 @@ test.each(['preRequest', 'response', 'postRequest'] as const)(
   async (name) => {
     const { connection, expectNone } = await start('http', { hooks: { [name]: () => newGate().opened } });
     const error = await failureOf(connection.openWebSocket('/', { timeout: 250 }), TimeoutError);
-    expect(error).toMatchObject({ deadline: 'total', message: expect.stringContaining(`the hook ${name}`) });
+    expect(error.deadline).toBe('total');
     await expectNone();
   },
 );
