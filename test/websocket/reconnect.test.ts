@@ -2,7 +2,7 @@
 import { on, once } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { connectWebSocket, type RoutedWebSocket } from '@cloudlane/websocket';
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { AUTH, failureOf, newTransport, proxy } from '../transport/lab.ts';
 import { type EchoOrigin, echoOf, expectNothingLeft, nextMessage, startEcho } from './lab.ts';
 import { counter, nextOf, noting, reconnect, reconnectBy, start, startLog, WAYS } from './reconnect-lab.ts';
@@ -87,9 +87,9 @@ describe('a connection that the loop has done with is closed', () => {
     const iterator = reconnect(server.url, { transport });
     const socket = await nextOf(iterator);
     socket.pause();
-    const closed = once(socket, 'close');
+    const forced = jest.spyOn(socket, 'terminate');
     await iterator.return();
-    expect((await closed)[0]).toBe(1005);
+    expect([socket.closeCode, forced.mock.calls]).toEqual([1005, []]);
     await expectNothingLeft(transport, server.origin);
     expect(told).toEqual(['1 opened', '1 closed 1005']);
   });
