@@ -7,7 +7,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { AxiosResponse } from 'axios';
 import { collectGarbage } from '../support/garbage.ts';
 import { expectWarning } from '../support/hygiene.ts';
-import { failureOf, newTransport, until } from '../transport/lab.ts';
+import { failureOf, newTransport, proxy, until } from '../transport/lab.ts';
 import {
   answer,
   closeOf,
@@ -161,6 +161,37 @@ test('an interceptor may send a refused handshake again with another token', asy
   expect(await echoOf(socket, 'hello')).toBe('hello');
   expectUpgraded(transport);
 });
+
+test('an interceptor may set options of the call', async () => {
+  const { server, transport, connection } = await start('none');
+  const other = await proxy();
+  connection.session.axios.interceptors.request.use((config) =>
+    Object.assign(config, { http_proxy: other.url, cookies: { set: '1' }, timeout: 60_000 }),
+  );
+  const socket = await open(connection);
+  expect(await echoOf(socket, 'hello')).toBe('hello');
+  expect([other.hops.length, server.origin.requests[0]?.headers.cookie]).toEqual([1, 'set=1']);
+  expectUpgraded(transport);
+});
+
+test.each(['request', 'response'] as const)(
+  'an abort while a %s interceptor waits leaves nothing open',
+  async (name) => {
+    const { connection, expectNone } = await start('http');
+    const running = newGate();
+    connection.session.axios.interceptors[name].use(() => {
+      running.open();
+      return new Promise<never>(() => {});
+    });
+    const controller = new AbortController();
+    const opened = connection.openWebSocket('/', { signal: controller.signal });
+    opened.catch(() => {});
+    await running.opened;
+    controller.abort('enough');
+    await expect(opened).rejects.toBe('enough');
+    await expectNone();
+  },
+);
 
 test('an interceptor whose second try is refused leaves nothing open', async () => {
   const { connection, expectNone } = await start('http');
