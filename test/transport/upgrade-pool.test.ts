@@ -9,6 +9,7 @@ import { ClosedError, TimeoutError, type Transport, type UpgradeRequest } from '
 import { describe, expect, test } from '@jest/globals';
 import { newGate } from '../support/gate.ts';
 import { expectNothingLeft, failureOf, newTransport, origin, proxy, until } from './lab.ts';
+import { listen } from './listen.ts';
 import { openWay, WAYS } from './ways.ts';
 
 const SWITCHED = 'HTTP/1.1 101 Now tcp\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n';
@@ -120,7 +121,6 @@ describe.each(WAYS)('upgraded connections to an %s origin by %s', (scheme, via) 
     expect([transport.connections, sockets.map(({ destroyed }) => destroyed)]).toEqual([[], [true, true]]);
     await ended;
     await Promise.all([server.waitUntilIdle(), first.waitUntilIdle()]);
-    await failureOf(upgrade(transport, request), ClosedError);
   });
 
   // A connection of HTTP is kept readable for a moment then, or for as long as its reader pauses: see broken-pipe.ts.
@@ -136,6 +136,36 @@ describe.each(WAYS)('upgraded connections to an %s origin by %s', (scheme, via) 
     const [error] = await failed;
     expect(['EPIPE', 'ECONNRESET']).toContain(error.code);
   });
+});
+
+test('their end frees no second place of those that maxSockets allows', async () => {
+  const gate = newGate();
+  const handler = async (_: unknown, response: http.ServerResponse): Promise<void> => {
+    await gate.opened;
+    response.end('ok');
+  };
+  const { server, request } = await openWay('https', 'http', { origin: { ...ECHO, handler } });
+  const transport = newTransport({ maxSockets: 2 });
+  const answers = [send(transport, request)];
+  await server.waitForRequests(1);
+  const socket = await upgrade(transport, request);
+  socket.destroy();
+  await until(() => states(transport).join() === 'ACTIVE');
+  answers.push(send(transport, request), send(transport, request));
+  expect(transport.connections).toHaveLength(2);
+  gate.open();
+  expect(await Promise.all(answers)).toEqual(['ok', 'ok', 'ok']);
+});
+
+test('after close() none is begun', async () => {
+  const transport = newTransport();
+  await transport.close();
+  const { told } = listen('request:start');
+  const begin = (): never => {
+    throw new Error('was begun');
+  };
+  await failureOf(transport.upgrade({ url: 'ws://origin.example', http_proxy: null }, begin), ClosedError);
+  expect(told).toEqual([]);
 });
 
 // The second, asked later, never gets an answer: when its deadline has passed, so have those of the first.
