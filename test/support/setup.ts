@@ -37,7 +37,7 @@ afterAll(async () => {
     collectGarbage();
     await setImmediate();
   }
-});
+}, 30_000);
 
 afterAll(async () => {
   await setImmediate(); // Node gives its warnings a moment later.

@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { readUrl } from '@cloudlane/transport';
 import type { ConnectionOptions } from './connection-options.ts';
 
 type Where = Pick<ConnectionOptions, 'baseUrl' | 'host' | 'port' | 'secure' | 'path'>;
@@ -51,10 +52,8 @@ function fromParts(host: string, { port, secure, path }: Where): URL {
 }
 
 function checked(value: string | URL, option: string): URL {
-  if (!(value instanceof URL) && !URL.canParse(value)) {
-    throw new InvalidOptionError(option, 'does not make a URL; write https://host/path');
-  }
-  const url = new URL(value);
+  const url = value instanceof URL ? new URL(value) : readUrl(value);
+  if (url === null) throw new InvalidOptionError(option, 'does not make a URL; write https://host/path');
   if (url.protocol !== 'https:' && url.protocol !== 'http:')
     throw new InvalidOptionError(option, 'must be an http:// or https:// URL');
   return url;

@@ -17,10 +17,11 @@ import {
   type RequestHeaders,
   readRetryAfter,
   type TransportRequest,
+  type TransportResponse,
   type UpgradeRequest,
   webSocketUrl,
 } from '@cloudlane/transport';
-import { openWebSocket, PROTOCOL_NAMES, type RoutedWebSocket } from '@cloudlane/websocket';
+import { type Handshake, openWebSocket, PROTOCOL_NAMES, type RoutedWebSocket } from '@cloudlane/websocket';
 import {
   type ApiResponse,
   JsonResponse,
@@ -130,22 +131,17 @@ export class Connection {
   async openWebSocket(action: string, options: WebSocketCallOptions = {}): Promise<RoutedWebSocket> {
     checkOptionNames(options, WEBSOCKET_NAMES);
     const { params, headers, http_proxy, signal, timeout, context = {} } = options;
-    const opened: { socket: RoutedWebSocket | null } = { socket: null };
-    const carry: Carry = async (wire) => {
-      const { response, socket } = await openWebSocket(this.session.transport, toUpgrade(wire), options);
-      // Who sends a request twice gets the last answer.
-      opened.socket?.terminate();
-      opened.socket = socket;
-      return response;
-    };
+    const opened = new OpenedSockets();
+    const open = async (wire: TransportRequest): Promise<TransportResponse> =>
+      opened.note(await openWebSocket(this.session.transport, toUpgrade(wire), options));
+    const carry: Carry = Object.assign(open, { adapt: toWebSocketUrl });
     // Raw: what it may say instead is not parsed either.
     const request = { params, headers, http_proxy, signal, timeout, raw: true };
     try {
       const http = await this.#send(action, request, context, carry);
-      return await this.#handOut(http, opened.socket, context);
-    } catch (error) {
-      opened.socket?.terminate();
-      throw error;
+      return await this.#handOut(http, opened.take(http), context);
+    } finally {
+      opened.end();
     }
   }
 
@@ -295,7 +291,38 @@ function toUpgrade(wire: TransportRequest): UpgradeRequest {
     if (body !== null && body !== undefined) closeBody(body);
     throw new InvalidOptionError('request', 'of a WebSocket must stay a GET without a body; leave these to requests');
   }
-  return { ...request, url: webSocketUrl(new URL(url)) };
+  return { ...request, url };
+}
+
+/** Whose route is that of a WebSocket. */
+function toWebSocketUrl(wire: TransportRequest): TransportRequest {
+  return { ...wire, url: webSocketUrl(new URL(wire.url)) };
+}
+
+/** The WebSockets of one call: interceptors may send it more than once, and hand out any of its answers. */
+class OpenedSockets {
+  // An answer keeps the headers that came with it, whatever is made of it.
+  readonly #sockets = new Map<TransportResponse['headers'], RoutedWebSocket>();
+  #isOver = false;
+
+  note({ response, socket }: Handshake): TransportResponse {
+    if (socket !== null && this.#isOver) socket.terminate();
+    else if (socket !== null) this.#sockets.set(response.headers, socket);
+    return response;
+  }
+
+  /** The one that an answer has opened; it is the caller's from then on. */
+  take({ headers }: HttpResponse): RoutedWebSocket | null {
+    const socket = this.#sockets.get(headers) ?? null;
+    this.#sockets.delete(headers);
+    return socket;
+  }
+
+  /** Closes those that nobody has taken, and those that come later. */
+  end(): void {
+    this.#isOver = true;
+    for (const socket of this.#sockets.values()) socket.terminate();
+  }
 }
 
 const WEBSOCKET_NAMES: ReadonlySet<string> = new Set([

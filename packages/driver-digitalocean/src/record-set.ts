@@ -1,5 +1,6 @@
 import type { DnsRecord, RecordData, RecordSet, RecordSetSpec } from '@cloudlane/driver';
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { readUrl } from '@cloudlane/transport';
 import { type DomainRecord, typeOf } from './domain-record.ts';
 
 /** A record as it is there. */
@@ -114,8 +115,7 @@ function nameKey(name: string, domain: string): string {
 }
 
 function addressKey(address: string): string {
-  const url = `http://[${address}]`;
-  return URL.canParse(url) ? new URL(url).hostname : address;
+  return readUrl(`http://[${address}]`)?.hostname ?? address;
 }
 
 function lowestTtl(records: readonly KnownRecord[]): number | null {

@@ -59,7 +59,11 @@ export type WireSettings = Pick<
 >;
 
 /** Sends one request over one hop, as `Transport.send` does. */
-export type Carry = (request: TransportRequest) => Promise<TransportResponse>;
+export interface Carry {
+  (request: TransportRequest): Promise<TransportResponse>;
+  /** What it makes of each request first, for whoever watches what goes out. @defaultValue nothing else */
+  readonly adapt?: (request: TransportRequest) => TransportRequest;
+}
 
 /** What holds for one call, from its first request to its last redirect. */
 export interface CallSettings {

@@ -206,7 +206,8 @@ export class Call {
 
   async #carry(request: PreparedRequest): Promise<HttpResponse> {
     const { transport, carry, jar, observers, onDownloadProgress } = this.#settings;
-    const transported = this.#transported(request);
+    const asked = this.#transported(request);
+    const transported = carry?.adapt === undefined ? asked : carry.adapt(asked);
     const sent = observers.length === 0 ? null : { request, transported, startedAt: Date.now() };
     if (sent !== null) for (const observer of observers) observer.sending?.(sent);
     const started = performance.now();

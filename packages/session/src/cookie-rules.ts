@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module';
 import { domainToASCII } from 'node:url';
 import { InvalidOptionError } from '@cloudlane/proxy';
+import { readUrl } from '@cloudlane/transport';
 
 export type SameSite = 'strict' | 'lax' | 'none';
 
@@ -172,7 +173,7 @@ export function isSecure(url: URL): boolean {
 
 /** @throws InvalidOptionError if it is no absolute URL of a host */
 export function parseCookieUrl(url: string | URL): URL {
-  const parsed = URL.canParse(String(url)) ? new URL(String(url)) : null;
+  const parsed = readUrl(String(url));
   if (parsed === null || parsed.hostname === '')
     throw new InvalidOptionError('url', 'is not an absolute URL with a host; write for instance https://api.example/');
   return parsed;

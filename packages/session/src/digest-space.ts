@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readUrl } from '@cloudlane/transport';
 import type { DigestChallenge } from './digest-challenge.ts';
 import { digestResponse, hashCredentials, hashUsername, toBytes } from './digest-hash.ts';
 import type { PreparedRequest } from './prepared-request.ts';
@@ -22,7 +23,7 @@ export class DigestSpace {
     this.origin = url.origin;
     this.#credentials = hashCredentials(hash, username, challenge.realm, password);
     this.#names = nameUser(challenge, username);
-    this.#roots = challenge.domain.map((uri) => (URL.canParse(uri, url.href) ? new URL(uri, url).href : ''));
+    this.#roots = challenge.domain.map((uri) => readUrl(uri, url)?.href ?? '');
     this.#cnonce = newCnonce();
   }
 

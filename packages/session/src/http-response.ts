@@ -240,6 +240,7 @@ export class HttpResponse {
     return (
       error !== null ||
       request.method === 'HEAD' ||
+      status === 101 ||
       status === 204 ||
       status === 304 ||
       headers['content-length'] === '0'

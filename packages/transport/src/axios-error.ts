@@ -1,6 +1,7 @@
 import { AxiosError, AxiosHeaders, type AxiosResponse, CanceledError, type InternalAxiosRequestConfig } from 'axios';
 import { CloudlaneError, TimeoutError } from './errors.ts';
 import { maskHeaders, maskUrl } from './masking.ts';
+import { readUrl } from './origin.ts';
 import { printAs, serializeAs } from './printing.ts';
 
 /** What axios calls `request`: here only what may be printed of it. */
@@ -62,7 +63,7 @@ export function maskPrinting<T extends AxiosError | AxiosResponse>(value: T, sen
   const summary = (): Record<string, unknown> => ({
     ...(value instanceof Error ? summaryOfError(value) : summaryOfResponse(value)),
     method: sent.method,
-    url: URL.canParse(sent.url) ? maskUrl(new URL(sent.url)) : null,
+    url: maskedOrNull(readUrl(sent.url)),
   });
   if (value instanceof Error) {
     for (const name of ['config', 'request', 'response'] as const) {
@@ -84,4 +85,8 @@ function summaryOfError({ name, message, code, status, cause }: AxiosError): Rec
 
 function summaryOfResponse({ status, headers, data }: AxiosResponse): Record<string, unknown> {
   return { status, headers: maskHeaders(AxiosHeaders.from(headers as Record<string, string>).toJSON()), data };
+}
+
+function maskedOrNull(url: URL | null): string | null {
+  return url === null ? null : maskUrl(url);
 }

@@ -35,13 +35,16 @@ export async function openTunnel(
 
 async function readReply(socket: Socket, attempt: Attempt): Promise<ConnectReply> {
   const parser = new ConnectReplyParser();
-  const broken = (why: string): ProxyProtocolError =>
-    new ProxyProtocolError(`${attempt}: the proxy's answer to CONNECT cannot be read: ${why}`, attempt.facts());
+  const broken = (why: string, retryable = false): ProxyProtocolError =>
+    new ProxyProtocolError(`${attempt}: the proxy's answer to CONNECT cannot be read: ${why}`, {
+      ...attempt.facts(),
+      retryable,
+    });
   for (let hasHeard = false; ; hasHeard = true) {
     const chunk = await nextChunk(socket);
     // Without a word it is no answer that breaks off: as a reset.
     if (chunk === null)
-      throw hasHeard ? broken('the connection ended before it was complete') : new Error('it hung up');
+      throw hasHeard ? broken('the connection ended before it was complete', true) : new Error('it hung up');
     try {
       const reply = parser.push(chunk);
       if (reply) return reply;

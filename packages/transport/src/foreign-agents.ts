@@ -7,7 +7,7 @@ import { Attempt } from './attempt.ts';
 import { publishEnd, publishError, publishStart } from './diagnostics.ts';
 import { ForeignTls } from './foreign-tls.ts';
 import { dropLateProxyHeaders, headerOf, takeProxyHeaders } from './forward-request.ts';
-import { originOf, webSocketUrl } from './origin.ts';
+import { originOf, readUrl, webSocketUrl } from './origin.ts';
 import { printAs, serializeAs } from './printing.ts';
 import { onHead, refuseRequest, responseOf } from './request-hooks.ts';
 import { EXCHANGE } from './route-agents.ts';
@@ -171,9 +171,9 @@ function boundWait(request: ClientRequest, attempt: Attempt): void {
 function urlOf(scheme: Scheme, { host, hostname, port }: RequestOptions, path: string): URL {
   const name = String(hostname ?? host ?? 'localhost').replace(/^\[|\]$/g, '');
   const authority = `${name.includes(':') ? `[${name}]` : name}${port ? `:${port}` : ''}`;
-  const url = `${scheme}://${authority}${path.startsWith('/') ? path : '/'}`;
-  if (!URL.canParse(url)) throw new InvalidOptionError('host', 'and port of the request make no URL');
-  return new URL(url);
+  const url = readUrl(`${scheme}://${authority}${path.startsWith('/') ? path : '/'}`);
+  if (url === null) throw new InvalidOptionError('host', 'and port of the request make no URL');
+  return url;
 }
 
 // RFC 6455 §4.1: it needs a tunnel; a proxy that forwards takes `Upgrade` for its own (RFC 9110 §7.8).

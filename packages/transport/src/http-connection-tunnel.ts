@@ -1,6 +1,6 @@
 import { explainRoute, InvalidOptionError, type Route, type RouteSettings, resolveRoute } from '@cloudlane/proxy';
 import type { ConnectionWay } from './http-connection-way.ts';
-import { originOf } from './origin.ts';
+import { originOf, readUrl } from './origin.ts';
 
 /** Options of `HttpConnection.setTunnel`. */
 export interface TunnelOptions {
@@ -33,9 +33,10 @@ function originUrl(host: string, port: number | undefined, secure: boolean): URL
   const name = host.includes(':') && !host.startsWith('[') ? `[${host}]` : host;
   const text = `${secure ? 'https' : 'http'}://${name}${port === undefined ? '' : `:${port}`}/`;
   // The URL parser would take some of these out, and others for the start of another part.
-  if (port === 0 || /[\s/?#@\\]|\p{Cc}/u.test(host) || !URL.canParse(text))
+  const url = readUrl(text);
+  if (port === 0 || /[\s/?#@\\]|\p{Cc}/u.test(host) || url === null)
     throw new InvalidOptionError('setTunnel', 'needs a host name or address, and a port from 1 to 65535');
-  return new URL(text);
+  return url;
 }
 
 function resolve(url: URL, settings: RouteSettings): Route {

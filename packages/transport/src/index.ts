@@ -47,7 +47,7 @@ export { HttpConnectionResponse } from './http-connection-response.ts';
 export { isRedirect, resolveLocation, survivesRedirect } from './location.ts';
 export { hasUrls, MASK, maskForm, maskHeaders, maskUrl, maskUrlsIn } from './masking.ts';
 export { onAbort, untilAborted } from './on-abort.ts';
-export { handshakeUrl, parseUrl, webSocketUrl } from './origin.ts';
+export { handshakeUrl, parseUrl, readUrl, webSocketUrl } from './origin.ts';
 export { printAs, serializeAs } from './printing.ts';
 export { readAnswerBody } from './proxy-answer.ts';
 export { checkBody, closeBody, isBuffered, type RequestBody, type UploadProgress } from './request-body.ts';

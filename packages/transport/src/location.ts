@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
+import { readUrl } from './origin.ts';
 import { isSecretHeader } from './secret-names.ts';
 
 /** Whether an answer names another place for what was asked (RFC 9110 §15.4). */
@@ -22,9 +23,8 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
  * fragment, and on the same origin its credentials.
  */
 export function resolveLocation(location: string, base: URL): URL | null {
-  const text = decodeLocation(location);
-  if (!URL.canParse(text, base.href)) return null;
-  const url = new URL(text, base);
+  const url = readUrl(decodeLocation(location), base);
+  if (url === null) return null;
   // RFC 9110 §10.2.2: a fragment is inherited.
   if (url.hash === '') url.hash = base.hash;
   // Credentials of a URL are for its origin; a relative Location inherits them anyway.
