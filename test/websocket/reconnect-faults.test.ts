@@ -55,6 +55,7 @@ const HTTP_FAULTS: readonly (readonly [what: string, misbehaviour: Misbehaviour,
   ),
   ['opens a tunnel and hangs up', { kind: 'close-after-tunnel', how: 'end' }, { code: 'ERR_RESET' }],
   ['opens a tunnel and resets it', { kind: 'close-after-tunnel', how: 'reset' }, { code: 'ERR_RESET' }],
+  ['hangs up in the middle of its answer', { kind: 'half-header' }, { code: 'ERR_PROXY_PROTOCOL', retryable: true }],
 ];
 const SOCKS_FAULTS: readonly (readonly [what: string, misbehaviour: SocksMisbehaviour, says: object])[] = [
   ['resets at once', { kind: 'refuse' }, { code: expect.stringMatching(/^ERR_PROXY_(RESET|CONNECT)$/) }],
