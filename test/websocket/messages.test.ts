@@ -124,6 +124,22 @@ test.each(['ws', 'wss'] as const)('an origin that closes as soon as it opens: %s
   await expectNothingLeft(transport, echo.origin);
 });
 
+test('removeAllListeners() takes them away, and what comes from then on waits again', async () => {
+  const echo = await startEcho('ws');
+  const socket = await connect(echo.url, { http_proxy: null });
+  const taken: string[] = [];
+  socket.on('message', (data) => void taken.push(String(data)));
+  expect(await echoOf(socket, 'one')).toBe('one');
+  socket.removeAllListeners();
+  socket.send('two');
+  const pong = once(socket, 'pong');
+  socket.ping();
+  await pong;
+  expect(taken).toEqual(['one']);
+  const [data] = await once(socket, 'message');
+  expect(String(data)).toBe('two');
+});
+
 test('reading by listeners and by loops can take turns', async () => {
   const echo = await startEcho('ws');
   const socket = await connect(echo.url, { http_proxy: null });

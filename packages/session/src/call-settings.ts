@@ -58,7 +58,10 @@ export type WireSettings = Pick<
   keyof RouteSettings | 'tls' | 'proxyTls' | 'timeout' | 'onUploadProgress' | 'keepAlive'
 >;
 
-/** Sends one request over one hop, as `Transport.send` does. */
+/**
+ * Sends one request over one hop, as `Transport.send` does. The headers of the request are its own: when it is sent again,
+ * after a challenge for instance, they are written to.
+ */
 export interface Carry {
   (request: TransportRequest): Promise<TransportResponse>;
   /** What it makes of each request first, for whoever watches what goes out. @defaultValue nothing else */

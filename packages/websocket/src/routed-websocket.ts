@@ -147,7 +147,9 @@ function makeClass(Base: typeof WebSocket): RoutedWebSocketClass {
     }
 
     override removeAllListeners(event?: string | symbol): this {
-      super.removeAllListeners(event);
+      // It looks at the number of its arguments.
+      if (event === undefined) super.removeAllListeners();
+      else super.removeAllListeners(event);
       if (event === undefined || event === 'newListener') this.#hook();
       return this;
     }
