@@ -1,7 +1,7 @@
 // The origins and sockets of this folder's tests. What a test opens is closed after it.
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import net, { createServer } from 'node:net';
+import { connect as connectTo, createServer, type Socket } from 'node:net';
 import {
   type LabAnyProxy,
   type LabHost,
@@ -148,6 +148,39 @@ export function expectUpgraded(transport: Transport, count = 1): void {
   expect(transport.connections.map(({ state }) => state)).toEqual(Array(count).fill('UPGRADED'));
 }
 
+/** How a relay joins a client to what is behind it. */
+type Join = (client: Socket, onwards: Socket) => void;
+
+/**
+ * Stands in front of a port until the test is over.
+ * @param join @defaultValue everything passes
+ * @param at the port it listens at. @defaultValue any
+ * @returns that port
+ */
+export async function relay(
+  behind: number,
+  join: Join = (client, onwards) => void client.pipe(onwards).pipe(client),
+  at = 0,
+): Promise<number> {
+  const open = new Set<Socket>();
+  const server = createServer((client) => {
+    const onwards = connectTo(behind, '127.0.0.1');
+    for (const [one, other] of [[client, onwards] as const, [onwards, client] as const])
+      open.add(one.on('error', () => {}).once('close', () => other.destroy()));
+    join(client, onwards);
+  });
+  await use({
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of open) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  });
+  await once(server.listen(at, '127.0.0.1'), 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new TypeError('not a port');
+  return address.port;
+}
+
 /** What clients send on the wire to a port. */
 export interface Wiretap {
   readonly port: number;
@@ -156,20 +189,13 @@ export interface Wiretap {
 }
 
 /** Stands in front of a port and writes down what clients send there. */
-export async function wiretap(port: number): Promise<Wiretap> {
+export async function wiretap(behind: number): Promise<Wiretap> {
   const seen: Buffer[] = [];
-  const server = createServer((client) => {
-    const onwards = net.connect(port, '127.0.0.1');
+  const port = await relay(behind, (client, onwards) => {
     client.on('data', (chunk) => void seen.push(chunk));
     client.pipe(onwards).pipe(client);
-    for (const [one, other] of [[client, onwards] as const, [onwards, client] as const])
-      one.on('error', () => {}).once('close', () => other.destroy());
   });
-  await use({ [Symbol.asyncDispose]: async () => void server.close() });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new TypeError('not a port');
-  return { port: address.port, bytes: () => Buffer.concat(seen) };
+  return { port, bytes: () => Buffer.concat(seen) };
 }
 
 /** A name that only the lab's proxies know. */

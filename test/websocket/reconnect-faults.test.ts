@@ -1,7 +1,5 @@
 // What is tried again and what is not, over each kind of proxy; and the route of each try, which is chosen anew.
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import net, { createServer } from 'node:net';
 import {
   closedPort,
   type LabProxy,
@@ -19,30 +17,12 @@ import {
 } from '@cloudlane/websocket';
 import { describe, expect, test } from '@jest/globals';
 import { SECRETS } from '../support/secrets.ts';
-import { AUTH, ca, failureOf, newTransport, origin, proxy, socks, use, withCredentials } from '../transport/lab.ts';
-import { answer, echoOf, expectNothingLeft, redirects, SOCKET_SCHEMES, startEcho } from './lab.ts';
+import { AUTH, ca, failureOf, newTransport, origin, proxy, socks, withCredentials } from '../transport/lab.ts';
+import { answer, echoOf, expectNothingLeft, redirects, relay, SOCKET_SCHEMES, startEcho } from './lab.ts';
 import { counter, type Iterator, nextOf, noting, reconnect, reconnectBy, start, WAYS } from './reconnect-lab.ts';
 
 /** Leaves everything to the rule. */
 const byRule = (): undefined => undefined;
-
-/** Somebody listens at this port from now on, in front of another. */
-async function listenAt(port: number, behind: number): Promise<void> {
-  const open = new Set<net.Socket>();
-  const server = createServer((client) => {
-    const onwards = net.connect(behind, '127.0.0.1');
-    client.pipe(onwards).pipe(client);
-    for (const [one, other] of [[client, onwards] as const, [onwards, client] as const])
-      open.add(one.on('error', () => {}).once('close', () => other.destroy()));
-  });
-  await use({
-    [Symbol.asyncDispose]: async () => {
-      for (const socket of open) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  });
-  await once(server.listen(port, '127.0.0.1'), 'listening');
-}
 
 const RESET = { code: 'ERR_PROXY_RESET' };
 const HTTP_FAULTS: readonly (readonly [what: string, misbehaviour: Misbehaviour, says: object])[] = [
@@ -131,7 +111,7 @@ describe.each(WAYS)('through the proxy "%s", it is tried again when', (way) => {
     const [{ http_proxy, servers }, { failures, onFailure }] = [await behind(way), noting(byRule)];
     const listening = async (failure: ReconnectFailure): Promise<undefined> => {
       onFailure(failure);
-      if (failure.failures === 2) await listenAt(port, server.origin.port);
+      if (failure.failures === 2) await relay(server.origin.port, undefined, port);
     };
     const iterator = reconnect(`ws://127.0.0.1:${port}`, { transport, http_proxy, onFailure: listening });
     const says = {

@@ -1,14 +1,18 @@
-// A log that is read on and on: whatever cuts the connections, nothing of it is lost, and nothing comes twice.
-import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
-import net, { createServer } from 'node:net';
 import type { LabProxy } from '@cloudlane/testing';
 import { connectWebSocket, type RoutedWebSocket } from '@cloudlane/websocket';
 import { describe, expect, test } from '@jest/globals';
 import type { WebSocket } from 'ws';
-import { use } from '../support/resources.ts';
 import { AUTH, newTransport, proxy } from '../transport/lab.ts';
-import { answer, type EchoOrigin, expectNothingLeft, SOCKET_SCHEMES, type SocketScheme, startEcho } from './lab.ts';
+import {
+  answer,
+  type EchoOrigin,
+  expectNothingLeft,
+  relay,
+  SOCKET_SCHEMES,
+  type SocketScheme,
+  startEcho,
+} from './lab.ts';
 import { noting, reconnectBy } from './reconnect-lab.ts';
 
 /** The way to a proxy, which can be cut. */
@@ -18,11 +22,9 @@ interface Way {
   cutAfter(bytes: number, how: 'end' | 'reset'): void;
 }
 
-async function wayTo(port: number): Promise<Way> {
+async function wayTo(behind: number): Promise<Way> {
   const state = { left: Number.POSITIVE_INFINITY, how: 'end' };
-  const open = new Set<net.Socket>();
-  const server = createServer((client) => {
-    const onwards = net.connect(port, '127.0.0.1');
+  const port = await relay(behind, (client, onwards) => {
     client.pipe(onwards);
     onwards.on('data', (chunk: Buffer) => {
       client.write(chunk.subarray(0, state.left));
@@ -32,19 +34,8 @@ async function wayTo(port: number): Promise<Way> {
       if (state.how === 'end') client.end(() => client.destroy());
       else client.resetAndDestroy();
     });
-    for (const [one, other] of [[client, onwards] as const, [onwards, client] as const])
-      open.add(one.on('error', () => {}).once('close', () => other.destroy()));
   });
-  await use({
-    [Symbol.asyncDispose]: async () => {
-      for (const socket of open) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new TypeError('not a port');
-  return { port: address.port, cutAfter: (left, how) => void Object.assign(state, { left, how }) };
+  return { port, cutAfter: (left, how) => void Object.assign(state, { left, how }) };
 }
 
 /** Numbers from 0 up to 1 that a seed decides: mulberry32. */
