@@ -76,20 +76,8 @@ export function reconnectWebSocket(
   target: string | URL | OpenConnection,
   options: WebSocketOptions & ReconnectOptions = {},
 ): AsyncGenerator<RoutedWebSocket, void, undefined> {
-  const { initialDelay, maxDelay = MAX_DELAY, stableAfter = 10_000, ...rest } = options;
-  const { maxFailures = Number.POSITIVE_INFINITY, onFailure, ...others } = rest;
-  const backOff = createBackOff({ initialDelay, maxDelay });
-  checkMilliseconds('stableAfter', stableAfter);
-  if (typeof maxFailures !== 'number' || !(maxFailures >= 1))
-    throw new InvalidOptionError('maxFailures', 'must be a number from 1');
-  if (onFailure !== undefined && typeof onFailure !== 'function')
-    throw new InvalidOptionError('onFailure', 'must be a function');
   const left = new AbortController();
-  const { signal } = others;
-  const open = openerOf(target, others);
-  const ended = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
-  const plan = { open, backOff, maxDelay, maxFailures, stableAfter, onFailure, signal, ended };
-  const connections = untilLeft(iterate(plan), left.signal);
+  const connections = untilLeft(iterate(planOf(target, options, left.signal)), left.signal);
   const end = connections.return.bind(connections);
   // While it waits, a generator does not hear that it is to end.
   connections.return = (value) => {
@@ -109,6 +97,26 @@ interface Plan {
   readonly signal: AbortSignal | undefined;
   /** Aborted with the signal, and when the consumer leaves. */
   readonly ended: AbortSignal;
+}
+
+/** @throws InvalidOptionError, InvalidProxyUrlError naming what cannot be used */
+function planOf(
+  target: string | URL | OpenConnection,
+  options: WebSocketOptions & ReconnectOptions,
+  left: AbortSignal,
+): Plan {
+  const { initialDelay, maxDelay = MAX_DELAY, stableAfter = 10_000, ...rest } = options;
+  const { maxFailures = Number.POSITIVE_INFINITY, onFailure, ...others } = rest;
+  const backOff = createBackOff({ initialDelay, maxDelay });
+  checkMilliseconds('stableAfter', stableAfter);
+  if (typeof maxFailures !== 'number' || !(maxFailures >= 1))
+    throw new InvalidOptionError('maxFailures', 'must be a number from 1');
+  if (onFailure !== undefined && typeof onFailure !== 'function')
+    throw new InvalidOptionError('onFailure', 'must be a function');
+  const open = openerOf(target, others);
+  const { signal } = others;
+  const ended = signal === undefined ? left : AbortSignal.any([signal, left]);
+  return { open, backOff, maxDelay, maxFailures, stableAfter, onFailure, signal, ended };
 }
 
 function openerOf(target: string | URL | OpenConnection, options: WebSocketOptions): OpenConnection {
