@@ -1,11 +1,12 @@
 // Hooks and interceptors of a connection's session meet its WebSockets too; whatever they do, one at most stays open.
-import { type ConnectionOptions, InvalidCredentialsError, ProviderError } from '@cloudlane/connection';
+import { type Connection, type ConnectionOptions, InvalidCredentialsError, ProviderError } from '@cloudlane/connection';
 import { InvalidOptionError } from '@cloudlane/proxy';
 import type { Hooks } from '@cloudlane/session';
 import { TimeoutError } from '@cloudlane/transport';
 import { describe, expect, test } from '@jest/globals';
 import type { AxiosResponse } from 'axios';
 import { collectGarbage } from '../support/garbage.ts';
+import type { Gate } from '../support/gate.ts';
 import { expectWarning } from '../support/hygiene.ts';
 import { failureOf, newTransport, proxy, until } from '../transport/lab.ts';
 import {
@@ -81,12 +82,7 @@ describe.each(WAYS)('through the proxy "%s":', (way) => {
         return never.opened;
       };
       const { connection, expectNone } = await start(way, { hooks: { [name]: hook } });
-      const controller = new AbortController();
-      const opened = connection.openWebSocket('/', { signal: controller.signal });
-      opened.catch(() => {});
-      await running.opened;
-      controller.abort('enough');
-      await expect(opened).rejects.toBe('enough');
+      await expectAborted(connection, running);
       await expectNone();
     },
   );
@@ -183,12 +179,7 @@ test.each(['request', 'response'] as const)(
       running.open();
       return new Promise<never>(() => {});
     });
-    const controller = new AbortController();
-    const opened = connection.openWebSocket('/', { signal: controller.signal });
-    opened.catch(() => {});
-    await running.opened;
-    controller.abort('enough');
-    await expect(opened).rejects.toBe('enough');
+    await expectAborted(connection, running);
     await expectNone();
   },
 );
@@ -239,3 +230,13 @@ test('no answer to a handshake is told to be unread, whatever it was', async () 
   // A warning would fail this file.
   collectGarbage();
 });
+
+/** An opening that is aborted once this gate is open fails with the reason. */
+async function expectAborted(connection: Connection, running: Gate): Promise<void> {
+  const controller = new AbortController();
+  const opened = connection.openWebSocket('/', { signal: controller.signal });
+  opened.catch(() => {});
+  await running.opened;
+  controller.abort('enough');
+  await expect(opened).rejects.toBe('enough');
+}

@@ -286,6 +286,7 @@ function hideBody(error: Error, body: Buffer): void {
   hide(error, 'body', body);
 }
 
-function hide(error: Error, name: string, value: unknown): void {
+/** Gives an error what can be read, but is not printed. */
+export function hide(error: Error, name: string, value: unknown): void {
   Object.defineProperty(error, name, { value, enumerable: false, configurable: true });
 }

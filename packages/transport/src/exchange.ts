@@ -51,9 +51,7 @@ export async function exchange(plan: ExchangePlan): Promise<IncomingMessage> {
 
 function createRequest({ attempt, agent, origin, method, path, headers, begin }: ExchangePlan): ClientRequest {
   try {
-    // The live function, through the module: what patches it (nock, tracing) sees our requests.
-    const make: BeginRequest = begin ?? ((options) => (origin.secure ? https : http).request(options));
-    const request = make({
+    const options = {
       agent,
       method,
       host: origin.host,
@@ -62,7 +60,9 @@ function createRequest({ attempt, agent, origin, method, path, headers, begin }:
       // Node would keep the final dot of a fully qualified name.
       headers: origin.host.endsWith('.') ? { Host: origin.hostHeader, ...headers } : headers,
       [EXCHANGE]: { attempt, origin },
-    } as RequestOptions);
+    } as RequestOptions;
+    // The live function, through the module: what patches it (nock, tracing) sees our requests.
+    const request = begin === undefined ? (origin.secure ? https : http).request(options) : begin(options);
     // Has Node say `Connection: close`.
     if (attempt.isAlone) request.shouldKeepAlive = false;
     return request;

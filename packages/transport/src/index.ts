@@ -22,6 +22,7 @@ export {
   CloudlaneError,
   ConnectError,
   type Hop,
+  hide,
   type Phase,
   ProtocolError,
   type ProxyAnswer,

@@ -1,4 +1,5 @@
 import {
+  hide,
   maskUrl,
   readAnswerBody,
   readRetryAfter,
@@ -70,7 +71,7 @@ export function factsOf(response: TransportResponse): TransportErrorInit {
   return {
     phase: 'response',
     hop: 'origin',
-    proxy: shownProxy(response.route),
+    proxy: shownProxy(route),
     url: maskUrl(url),
     hasConnectedToProxy: route.kind !== 'direct',
     route,
@@ -87,8 +88,4 @@ export function describeHandshake(response: TransportResponse): string {
 
 async function answerOf({ status, statusText, headers, body }: TransportResponse): Promise<UpgradeAnswer> {
   return { status, statusText, headers, body: await readAnswerBody(body) };
-}
-
-function hide(error: Error, name: string, value: unknown): void {
-  Object.defineProperty(error, name, { value, enumerable: false, configurable: true });
 }
